@@ -1,0 +1,76 @@
+#include "coordinator/core/group_config.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "coordinator/core/json_fields.h"
+
+namespace dlm::coordinator {
+
+std::string to_string(const MemberName& member) {
+  return member ? member.server + "#" + std::to_string(member.incarnation) : std::string();
+}
+
+bool valid_server_id(std::string_view id) {
+  auto allowed = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
+           c == '-';
+  };
+  return !id.empty() && id.size() <= 64 && id != "." && id != ".." && std::all_of(id.begin(), id.end(), allowed);
+}
+
+bool parse_member(std::string_view text, MemberName& out) {
+  std::size_t hash = text.find('#');
+  if (hash == std::string_view::npos || !valid_server_id(text.substr(0, hash))) return false;
+  std::string_view digits = text.substr(hash + 1);
+  if (digits.empty() || (digits.size() > 1 && digits.front() == '0')) return false;
+  std::uint64_t incarnation = 0;
+  auto [stopped, error] = std::from_chars(digits.data(), digits.data() + digits.size(), incarnation);
+  if (error != std::errc() || stopped != digits.data() + digits.size()) return false;
+  out = MemberName{std::string(text.substr(0, hash)), incarnation};
+  return true;
+}
+
+bool GroupConfig::has(const MemberName& member) const {
+  return std::find(in_sync.begin(), in_sync.end(), member) != in_sync.end();
+}
+
+std::string to_json(const GroupConfig& config) {
+  std::string json = "{\"epoch\":" + std::to_string(config.epoch.value) +
+                     ",\"primary\":" + json_quoted(to_string(config.primary)) + ",\"inSync\":[";
+  for (const MemberName& member : config.in_sync) {
+    if (json.back() != '[') json += ',';
+    json += json_quoted(to_string(member));
+  }
+  json += "],\"era\":" + std::to_string(config.era) + ",\"leaseMsMax\":" + std::to_string(config.lease_ms_max) +
+          ",\"author\":" + json_quoted(config.author) + "}";
+  return json;
+}
+
+bool parse_json(std::string_view json, GroupConfig& out, std::string& error) {
+  JsonFields fields(json, {"epoch", "primary", "inSync", "era", "leaseMsMax", "author"}, error);
+  GroupConfig config;
+  config.epoch = Epoch(fields.number("epoch", 1));
+  config.era = fields.number("era", 1, kEraMax);
+  config.lease_ms_max = static_cast<std::uint32_t>(fields.number("leaseMsMax", 0, UINT32_MAX));
+  config.author = fields.text("author");
+  std::string primary = fields.text("primary");
+  if (!primary.empty() && !parse_member(primary, config.primary)) {
+    fields.fail("primary", "must be a member such as \"s1#42\"");
+  }
+  for (const boost::json::value& value : fields.list("inSync")) {
+    MemberName member;
+    const boost::json::string* text = value.if_string();
+    if (text == nullptr || !parse_member(std::string_view(text->data(), text->size()), member)) {
+      fields.fail("inSync", "must be a list of members such as \"s1#42\"");
+      break;
+    }
+    if (config.has(member)) fields.fail("inSync", "names " + to_string(member) + " twice");
+    config.in_sync.push_back(std::move(member));
+  }
+  if (config.primary && !config.has(config.primary)) fields.fail("primary", "is not in inSync");
+  if (fields.ok()) out = std::move(config);
+  return fields.ok();
+}
+
+}  // namespace dlm::coordinator

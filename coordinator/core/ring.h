@@ -1,0 +1,85 @@
+// The consistent-hash ring: names → hash → arc → group. Pure; the same record gives the same ring everywhere.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "schema/types.h"
+
+namespace dlm::coordinator {
+
+struct RingGroup {
+  GroupId group;
+  double weight = 1;
+  bool operator==(const RingGroup&) const = default;
+};
+
+// What the coordinator holds.
+struct RingRecord {
+  std::uint64_t version = 0;  // of the record in the coordinator; 0: there is none
+  std::vector<RingGroup> groups;
+  bool operator==(const RingRecord&) const = default;
+};
+// {"groups":[{"group":"g1","weight":1.0}]}; the version is the coordinator's and not part of it. parse returns false,
+// why, and `out` as it was, on anything else, on a group named twice and outside of the limits below.
+std::string to_json(const RingRecord&);
+bool parse_json(std::string_view json, RingRecord& out, std::string& error);
+
+inline constexpr double kRingWeightMin = 0.01;
+inline constexpr double kRingWeightMax = 64;
+inline constexpr double kRingWeightSumMax = 1024;  // bounds the number of virtual nodes
+
+// XXH3 (64 bit, seed 0) of a resource name: the position on the ring.
+std::uint64_t hash_of(std::string_view resource);
+
+// A run of the hash space, both ends inclusive.
+struct Arc {
+  std::uint64_t begin = 0;
+  std::uint64_t end = 0;
+  GroupId group;
+  bool operator==(const Arc&) const = default;
+};
+
+// Each group has virtual nodes at fixed points, XXH3("g<id>/<n>") for n from 0, in proportion to its weight; a hash belongs to
+// the nearest point. (Karger et al., 1997, have it belong to the next point. A cell between two midpoints varies
+// half as much as a gap, so the same balance takes half as many arcs.) The points of a group depend on nothing but its
+// id and weight: a group that comes only takes, a group that goes only gives.
+//
+// Immutable, so safe to read from any thread. Weights outside of the limits count as the limit, a group named twice
+// counts once.
+class Ring {
+ public:
+  Ring() = default;
+  explicit Ring(const RingRecord& record);
+
+  bool empty() const { return arcs_.empty(); }
+  std::uint64_t version() const { return version_; }
+  // GroupId() for an empty ring. Constant time.
+  GroupId group_of(std::uint64_t hash) const;
+  // Sorted, without gaps, neighbours of one group merged, covering the whole space.
+  const std::vector<Arc>& arcs() const { return arcs_; }
+  std::vector<Arc> arcs_of(GroupId group) const;
+  // Share of the hash space, 0 to 1.
+  double share_of(GroupId group) const;
+
+ private:
+  std::uint64_t version_ = 0;
+  std::vector<Arc> arcs_;
+  std::vector<std::uint32_t> index_;  // by the upper bits of a hash: the arc of the first hash with these bits
+  int index_shift_ = 63;
+};
+
+// An arc whose owner differs between two rings.
+struct ArcMove {
+  std::uint64_t begin = 0;
+  std::uint64_t end = 0;
+  GroupId from;
+  GroupId to;
+  bool operator==(const ArcMove&) const = default;
+};
+// Sorted; as few moves as possible: neighbours with the same owners before and after are one. Empty when either ring is.
+std::vector<ArcMove> difference(const Ring& before, const Ring& after);
+
+}  // namespace dlm::coordinator

@@ -1,0 +1,31 @@
+// Between plain values (schema/operation.h, schema/report.h) and Cap'n Proto messages. Reading throws kj::Exception on a
+// damaged message, as all of Cap'n Proto's readers do; unknown enumeration numbers pass through to who judges them.
+#pragma once
+
+#include "schema/common.capnp.h"
+#include "schema/operation.h"
+#include "schema/report.h"
+
+namespace dlm::wire {
+
+void write(const dlm::Operation& from, Operation::Builder to);
+// The strings are borrowed from the message.
+dlm::Operation read(Operation::Reader from);
+
+void write(const dlm::Answer& from, Answer::Builder to);
+dlm::Answer read(Answer::Reader from);
+
+void write(const LockReport& from, Lock::Builder to);
+LockReport read(Lock::Reader from);
+void write(const dlm::LockPage& from, LockPage::Builder to);
+dlm::LockPage read(LockPage::Reader from);
+void write(const GroupReport& from, GroupStatus::Builder to);
+GroupReport read(GroupStatus::Reader from);
+void write(const ClusterReport& from, ClusterStatus::Builder to);
+ClusterReport read(ClusterStatus::Reader from);
+
+kj::ArrayPtr<const kj::byte> as_bytes(std::string_view text);
+std::string_view as_text(capnp::Data::Reader data);
+std::string_view as_text(capnp::Text::Reader text);
+
+}  // namespace dlm::wire

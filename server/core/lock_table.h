@@ -1,0 +1,126 @@
+// The replicated state machine of a shard group: sessions, locks, queues, fencing tokens and the answers kept for
+// retries. Pure: no clock, no I/O, no randomness. The same entries give the same table, bit for bit, on every replica.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "schema/operation.h"
+#include "schema/report.h"
+#include "schema/types.h"
+
+namespace dlm::server {
+
+struct LockTableLimits {
+  std::uint32_t lease_ms_min = 1'000;
+  std::uint32_t lease_ms_max = 3'600'000;
+  std::uint32_t tombstone_ms = 3'600'000;
+  std::uint32_t answers_per_session_max = 65'536;  // unacknowledged answers; more: overloaded
+  std::uint32_t waiters_per_session_max = 131'072;
+};
+
+// A deadline that began anew or went away. The table knows durations only; the primary's LeaseClock counts them.
+struct TimerEvent {
+  enum class Kind : std::uint8_t { session, hold, wait, tombstone };
+  Kind kind = Kind::session;
+  bool start = false;  // false: the deadline is gone. A start for a live one restarts it.
+  std::uint32_t duration_ms = 0;
+  SessionId session;     // session, wait, tombstone
+  Sequence sequence;     // wait
+  FencingToken token;    // hold
+  std::string resource;  // hold, wait: what the expiry operation will need
+};
+
+// What applying one entry did. Answers go to clients, timers to the LeaseClock; backups drop both.
+struct Effects {
+  std::vector<Answer> answers;
+  std::vector<TimerEvent> timers;
+  void clear() {
+    answers.clear();
+    timers.clear();
+  }
+};
+
+struct TableStats {
+  std::uint64_t locks_held = 0;
+  std::uint64_t waiters = 0;
+  std::uint64_t sessions = 0;  // live ones, without tombstones
+  FencingToken last_token;
+};
+
+class LockTable {
+ public:
+  explicit LockTable(const LockTableLimits& limits);
+  ~LockTable();
+  LockTable(LockTable&&) noexcept;
+  LockTable& operator=(LockTable&&) noexcept;
+
+  // Applies one entry. `stamp_unix_ms` comes with the entry and is data for people only. Never fails on what is in
+  // an entry: bad requests are answered, unknown things ignored.
+  void apply(const Operation& entry, std::uint64_t stamp_unix_ms, Effects& effects);
+
+  // Reads. `limit_waiters` bounds the waiters listed. left_ms of the reports is left 0: the LeaseClock knows it.
+  LockReport inspect(std::string_view resource, std::size_t limit_waiters) const;
+  // Held locks whose name begins with `prefix`; each lock held throughout a listing appears exactly once in it.
+  // Looks at a bounded number of locks per call, so a page may be short or empty and not be the last.
+  LockPage list(std::string_view prefix, std::uint64_t cursor, std::size_t limit) const;
+  TableStats stats() const;
+  bool owns(std::string_view resource) const;
+
+  // Whether a session is live, and the TTL in force for it (0: unknown or ended).
+  std::uint32_t session_ttl_ms(SessionId session) const;
+  // ok, or why (and what) a heartbeat of the session is refused: session_expired, session_unknown.
+  Status session_status(SessionId session) const;
+  // For an unlogged renewal (lease_ms 0, or that of the hold) after a barrier: ok with token, count and ttl_ms in
+  // force, or the refusal. Changes nothing.
+  Answer check_renewal(const Operation& renew) const;
+  // Whether `renew` changes replicated state and so has to be logged.
+  bool renewal_needs_log(const Operation& renew) const;
+
+  // Every live deadline at its full length, for a new primary's LeaseClock.
+  void for_each_timer(const std::function<void(const TimerEvent&)>& visit) const;
+
+  // A snapshot of the state as it is at this moment, handed out in chunks of about `chunk_bytes` while entries go on being
+  // applied: what an entry is about to change is copied first. One writer at a time per table; the table must
+  // outlive it.
+  class SnapshotWriter {
+   public:
+    virtual ~SnapshotWriter() = default;
+    // Appends the next chunk to `out`; false when that was the last.
+    virtual bool next(std::size_t chunk_bytes, std::string& out) = 0;
+  };
+  std::unique_ptr<SnapshotWriter> snapshot();
+
+  // Rebuilds a table from the chunks of one snapshot, in order.
+  class SnapshotReader {
+   public:
+    virtual ~SnapshotReader() = default;
+    // False: the bytes are not of a snapshot (nothing is to be used of it).
+    virtual bool feed(std::span<const char> chunk) = 0;
+    // The table, after the last chunk; null when something is missing.
+    virtual std::unique_ptr<LockTable> finish() = 0;
+  };
+  static std::unique_ptr<SnapshotReader> restore(const LockTableLimits& limits);
+
+  // A hash over the whole state, equal on replicas that applied the same entries. Costs a walk over everything.
+  std::uint64_t fingerprint() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// The arcs of a start_epoch entry: pairs of [begin, end] of the 64-bit hash space, both inclusive, sorted.
+struct OwnedArc {
+  std::uint64_t begin = 0;
+  std::uint64_t end = 0;
+  bool operator==(const OwnedArc&) const = default;
+};
+std::string encode_arcs(std::span<const OwnedArc> arcs);
+
+}  // namespace dlm::server

@@ -1,0 +1,170 @@
+// Replication of one group's log, as one member of it sees it (PacificA: Lin, Yang, Zhang, Zhou, MSR-TR-2008-25; log matching by
+// index and epoch as in Raft, Ongaro and Ousterhout, 2014, section 5.3). Pure: messages, ticks (`now` passed in) and
+// coordinator events go in, one Output comes out. It neither knows what entries mean nor applies them.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "coordinator/core/group_config.h"
+#include "schema/types.h"
+
+namespace dlm::server {
+
+using coordinator::GroupConfig;
+using coordinator::MemberName;
+using coordinator::VersionedConfig;
+using TimeMs = std::uint64_t;
+
+struct ReplicaOptions {
+  GroupId group;
+  MemberName self;
+  TimeMs ping_interval_ms = 100;      // an idle primary sends an empty append this often
+  TimeMs silence_timeout_ms = 1'000;  // no word from a member: it counts as lost
+  TimeMs propose_retry_ms = 100;
+  TimeMs coordinator_timeout_ms = 4'000;  // a primary alone serves this long after the sending of its last write
+  std::size_t log_bytes_max = 64u << 20;  // committed batches beyond this are trimmed; who needs them gets a snapshot
+  std::size_t append_bytes_max = 4u << 20;
+};
+
+struct Batch {
+  LogIndex index;
+  Epoch epoch;
+  std::shared_ptr<const std::string> entries;  // entry_codec; shared by log and messages
+};
+
+// Primary → member. Each expects one AppendReply (or a report that the link failed); at most one is out per member.
+struct Append {
+  MemberName to;
+  Epoch epoch;
+  std::uint64_t round = 0;  // increases with each message of this primary; the acknowledgement of a round that was
+                            // begun after a read came proves that nobody was deposed in between
+  LogIndex prev_index;      // the batch before `batches`; the receiver must have it with prev_epoch
+  Epoch prev_epoch;
+  LogIndex committed;
+  std::vector<Batch> batches;  // may be empty: a ping
+};
+
+// Primary → member: one chunk of a snapshot of the state after batch `index`.
+struct Install {
+  MemberName to;
+  Epoch epoch;
+  std::uint64_t round = 0;
+  LogIndex index;
+  Epoch index_epoch;
+  bool first = false;
+  bool last = false;
+  std::string chunk;
+};
+
+// Answer to both. Refused (accepted false): epoch is newer than the sender's, or the log does not match: then last_index is
+// from where to try.
+struct AppendReply {
+  MemberName from;
+  Epoch epoch;
+  std::uint64_t round = 0;
+  bool accepted = false;
+  LogIndex last_index;
+};
+
+enum class Role {
+  outsider,   // not in the in-sync set: has nothing that counts
+  backup,     // in the in-sync set
+  preparing,  // primary of the epoch, bringing the in-sync set to its own log; does not serve
+  primary,    // serves
+};
+
+// A change of the group's record that the replica wants. The shell proposes it and reports the result.
+struct Proposal {
+  std::int64_t expected_version = 0;
+  GroupConfig config;
+};
+
+// What to do now. The fields are done in this order.
+struct ReplicaOutput {
+  // Replace the applied state by a finished snapshot (chunks were fed by the shell as Install came in).
+  bool snapshot_installed = false;
+  // Apply these, in order, before anything else is answered.
+  std::vector<Batch> apply;
+  // The role changed (role() tells). On primary: restart every deadline at its full length, then serve. On leaving
+  // primary: answer everything pending with not_primary, drop the clock.
+  bool role_changed = false;
+  // Everything with a barrier number up to this may be answered now (after `apply`).
+  std::uint64_t barrier_passed = 0;
+  // Replies to messages just received, and messages to send. Send only after the above.
+  std::vector<AppendReply> replies;
+  std::vector<Append> appends;
+  // Begin a snapshot of the applied state for this member: the shell takes it from the table now (so it is of
+  // applied_index()), then hands its chunks to next_install().
+  std::vector<MemberName> begin_snapshots;
+  std::vector<MemberName> cancel_snapshots;
+  std::optional<Proposal> propose;
+  bool touch_coordinator = false;  // report with on_touched, `sent` being now
+
+  void clear() { *this = ReplicaOutput{}; }
+};
+
+class Replica {
+ public:
+  explicit Replica(const ReplicaOptions& options);
+  ~Replica();
+
+  // --- what the coordinator says -------------------------------------------------------------------------
+  // The group's record and the live members that serve the group. Older versions than known are ignored.
+  void on_view(const VersionedConfig& config, const std::vector<MemberName>& alive, TimeMs now, ReplicaOutput&);
+  // Result of the last proposal: accepted tells nothing that the view does not; refused or unavailable lets it try anew.
+  void on_proposed(bool accepted, TimeMs now, ReplicaOutput&);
+  void on_touched(bool ok, TimeMs sent, TimeMs now, ReplicaOutput&);
+
+  // --- messages ------------------------------------------------------------------------------------------
+  void on_append(const MemberName& from, const Append& message, TimeMs now, ReplicaOutput&);
+  // REQUIRES: the shell has fed the chunk to a snapshot reader when the reply is accepted, and reports a reader that
+  // refused it by `damaged`.
+  void on_install(const MemberName& from, const Install& message, bool damaged, TimeMs now, ReplicaOutput&);
+  void on_reply(const AppendReply& reply, TimeMs now, ReplicaOutput&);
+  // The link to a member failed with a message out, or a connection of it closed. `gone`: its address refuses
+  // connections, so its process is dead and nobody waits for a timeout.
+  void on_link_down(const MemberName& member, bool gone, TimeMs now, ReplicaOutput&);
+
+  // --- the primary's own work ----------------------------------------------------------------------------
+  // Appends one batch of entries (role primary only, else ignored with false) and returns its index via `index`.
+  // The shell keeps collecting while can_append() is false: batches grow by themselves.
+  bool append(std::string entries, TimeMs now, LogIndex& index, ReplicaOutput&);
+  bool can_append() const;
+  // A barrier for reads and renewals that came before this call: passes (barrier_passed >= the number returned) when every
+  // in-sync member acknowledged something sent after it; 0 when this is not a serving primary.
+  std::uint64_t barrier(TimeMs now, ReplicaOutput&);
+  // The first entries of an epoch: set by the shell when role becomes preparing, appended before all others.
+  void set_epoch_entries(std::string entries, TimeMs now, ReplicaOutput&);
+  // A chunk for a member whose snapshot is being sent, when one may leave now; `want_install` says for whom.
+  std::vector<MemberName> want_install() const;
+  void next_install(const MemberName& to, std::string chunk, bool last, TimeMs now, Install& message);
+
+  // Gives the primary's place to an in-sync backup that is up to date: by compare-and-set, in order. False: nobody to
+  // give it to, or not primary.
+  bool step_down(TimeMs now, ReplicaOutput&);
+
+  void tick(TimeMs now, ReplicaOutput&);
+  TimeMs next_tick() const;  // UINT64_MAX: none needed
+
+  // --- what it is ----------------------------------------------------------------------------------------
+  Role role() const;
+  bool serving() const;  // primary, and (alone in its set) recently in touch with the coordinator
+  const VersionedConfig& config() const;
+  LogIndex last_index() const;
+  LogIndex committed_index() const;
+  LogIndex applied_index() const;  // last handed out in `apply`
+  Epoch applied_epoch() const;
+  std::string describe() const;  // one line for logs and transcripts
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace dlm::server
