@@ -17,7 +17,7 @@ endif()
 
 add_library(dlm_options INTERFACE)
 target_include_directories(dlm_options INTERFACE ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR})
-target_compile_options(dlm_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor)
+target_compile_options(dlm_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow)
 if(DLM_WARNINGS_AS_ERRORS)
   target_compile_options(dlm_options INTERFACE -Werror)
 endif()
@@ -28,6 +28,9 @@ if(DLM_SANITIZE)
   target_link_options(dlm_options INTERFACE -fsanitize=${DLM_SANITIZE})
   # GCC's sanitizer instrumentation makes these two guess wrongly inside library headers.
   target_compile_options(dlm_options INTERFACE -Wno-maybe-uninitialized -Wno-tsan)
+else()
+  # Likewise its optimizer inside KJ's Maybe.
+  target_compile_options(dlm_options INTERFACE -Wno-maybe-uninitialized)
 endif()
 
 # dlm_library(NAME SOURCES... [PUBLIC deps...] [PRIVATE deps...]): a static library of one folder.

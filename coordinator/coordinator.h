@@ -1,6 +1,6 @@
-// What the cluster agrees on outside the path of a lock operation: who is alive, each group's configuration, the
-// ring. One interface; ZooKeeper and in-memory implementations hold the same contract (test/integration runs one suite
-// against both).
+// What the cluster agrees on outside the path of a lock operation: who is alive, each group's configuration,
+// the ring. One interface; ZooKeeper and in-memory implementations hold the same contract (test/integration
+// runs one suite against both).
 #pragma once
 
 #include <cstdint>
@@ -42,26 +42,27 @@ struct ClusterView {
 enum class WriteResult {
   accepted,
   conflict,     // the version was another: nothing was written; the view will show what is there
-  unavailable,  // the coordinator can't be reached, and it is known (read back) that nothing was written; or the session
-                // is closing
+  unavailable,  // the coordinator can't be reached, and it is known (read back) that nothing was written; or
+                // the session is closing
 };
 
 enum class SessionState {
   connecting,  // not (or no longer) in touch; what was written stays until the session ends
   connected,
-  ended,  // expired, or refused: ephemeral registrations are gone. Final; the process must restart or register
-          // anew through a new Coordinator.
+  ended,  // expired, or refused: ephemeral registrations are gone. Final; the process must restart or
+          // register anew through a new Coordinator.
 };
 
 // Runs a task on the loop that owns the user of a Coordinator. Callable from any thread.
 using Executor = std::function<void(std::function<void()>)>;
 
-// All calls are made from one thread, the executor's, and all callbacks come there. Destroying it ends the session (ephemeral
-// registrations go at once) and no callback comes afterwards.
+// All calls are made from one thread, the executor's, and all callbacks come there. Destroying it ends the
+// session (ephemeral registrations go at once) and no callback comes afterwards.
 class Coordinator {
  public:
   struct Events {
-    // The first call comes when everything was read once; then after every change, possibly several changes at once.
+    // The first call comes when everything was read once; then after every change, possibly several changes
+    // at once.
     std::function<void(const ClusterView&)> on_view;
     // `why` is for people.
     std::function<void(SessionState, const std::string& why)> on_session;
@@ -71,22 +72,22 @@ class Coordinator {
 
   virtual void start(Events events) = 0;
 
-  // Ephemeral registrations. If an earlier registration of this id still lives, waits until it ended or
-  // `patience_ms` passed: then ok is false and `why` says who is there.
+  // Ephemeral registrations, one server and one router per session. If an earlier registration of this id
+  // still lives, waits until it ended or `patience_ms` passed: then ok is false and `why` says who is there.
   using Registered = std::function<void(bool ok, const std::string& why)>;
   virtual void register_server(const ServerMember& member, std::uint32_t patience_ms, Registered done) = 0;
   virtual void register_router(const RouterMember& member, std::uint32_t patience_ms, Registered done) = 0;
 
-  // Compare-and-set of a group's record; `expected` 0: create. After a lost connection the outcome is read back before `done`
-  // is called; `done` may therefore come late. The change also shows in on_view.
+  // Compare-and-set of a group's record; `expected` 0: create. After a lost connection the outcome is read
+  // back before `done` is called; `done` may therefore come late. The change also shows in on_view.
   using Written = std::function<void(WriteResult)>;
   virtual void propose(GroupId group, std::int64_t expected, const GroupConfig& config, Written done) = 0;
 
   // Compare-and-set of the ring by `expected` version; 0: create.
   virtual void propose_ring(std::uint64_t expected, const RingRecord& ring, Written done) = 0;
 
-  // Proves contact: writes to the caller's own registration. `done(true)` only when this session's write arrived. The
-  // caller counts the session timeout from when it called.
+  // Proves contact: writes to the caller's own registration (without one: false). `done(true)` only when this
+  // session's write arrived. The caller counts the session timeout from when it called.
   virtual void touch(std::function<void(bool)> done) = 0;
 
   // How long the coordinator keeps a silent session.

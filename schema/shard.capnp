@@ -15,9 +15,9 @@ struct Peer {
 interface ShardServer {
   # A server's bootstrap capability. `greet` first: a peer of another cluster or protocol gets a status and a message, and
   # no capability.
-  greet @0 (peer :Peer) -> (status :UInt8, message :Text, peer :Peer, server :Server);
+  greet @0 (peer :Peer) -> (status :UInt8, message :Text, peer :Peer, host :Host);
 
-  interface Server {
+  interface Host {
     locks @0 (group :UInt32, listener :AnswerListener) -> (status :UInt8, message :Text, channel :LockChannel);
     # A channel to the group's replica on this server, whether or not it is primary now.
     replica @1 (group :UInt32) -> (status :UInt8, message :Text, replica :Replica);

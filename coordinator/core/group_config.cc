@@ -13,10 +13,11 @@ std::string to_string(const MemberName& member) {
 
 bool valid_server_id(std::string_view id) {
   auto allowed = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
-           c == '-';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '.' || c == '-';
   };
-  return !id.empty() && id.size() <= 64 && id != "." && id != ".." && std::all_of(id.begin(), id.end(), allowed);
+  return !id.empty() && id.size() <= 64 && id != "." && id != ".." &&
+         std::all_of(id.begin(), id.end(), allowed);
 }
 
 bool parse_member(std::string_view text, MemberName& out) {
@@ -42,7 +43,8 @@ std::string to_json(const GroupConfig& config) {
     if (json.back() != '[') json += ',';
     json += json_quoted(to_string(member));
   }
-  json += "],\"era\":" + std::to_string(config.era) + ",\"leaseMsMax\":" + std::to_string(config.lease_ms_max) +
+  json += "],\"era\":" + std::to_string(config.era) +
+          ",\"leaseMsMax\":" + std::to_string(config.lease_ms_max) +
           ",\"author\":" + json_quoted(config.author) + "}";
   return json;
 }

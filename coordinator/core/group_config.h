@@ -1,4 +1,5 @@
-// A group's configuration: the one record per group that the coordinator holds, and what a change of it may be. Pure.
+// A group's configuration: the one record per group that the coordinator holds, and what a change of it may
+// be. Pure.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +22,8 @@ std::string to_string(const MemberName&);  // "s1#42"; "" for none
 // False (and `out` as it was) for anything that is not of that form.
 bool parse_member(std::string_view text, MemberName& out);
 
-// Ids of servers and routers: 1 to 64 of A-Z a-z 0-9 _ . - (but not "." or "..", which the coordinator's paths reserve).
+// Ids of servers and routers: 1 to 64 of A-Z a-z 0-9 _ . - (but not "." or "..", which the coordinator's
+// paths reserve).
 bool valid_server_id(std::string_view id);
 
 // Eras are the upper 24 bits of a fencing token.
@@ -33,7 +35,7 @@ struct GroupConfig {
   std::vector<MemberName> in_sync;  // the primary included
   std::uint64_t era = 1;            // upper bits of fencing tokens; raised after total loss
   std::uint32_t lease_ms_max = 0;   // longest lease that may have been given
-  std::string author;               // who wrote this version and its own number of it: tells an unknown write's outcome
+  std::string author;  // who wrote this version and its own number of it: tells an unknown write's outcome
   bool operator==(const GroupConfig&) const = default;
 
   bool has(const MemberName& member) const;
@@ -48,8 +50,9 @@ struct VersionedConfig {
 
 // JSON, as it lies in the coordinator, on one line:
 //   {"epoch":3,"primary":"s1#42","inSync":["s1#42","s2#7"],"era":1,"leaseMsMax":0,"author":"s1#42/17"}
-// parse returns false, why, and `out` as it was, on anything that is not a configuration: another field, a missing one, epoch
-// or era 0, a member twice in inSync, a primary that is not among them. An empty primary ("") is one.
+// parse returns false, why, and `out` as it was, on anything that is not a configuration: another field, a
+// missing one, epoch or era 0, a member twice in inSync, a primary that is not among them. An empty primary
+// ("") is one.
 std::string to_json(const GroupConfig&);
 bool parse_json(std::string_view json, GroupConfig& out, std::string& error);
 

@@ -10,7 +10,9 @@ namespace {
 
 namespace json = boost::json;
 
-json::string_view view(std::string_view text) { return {text.data(), text.size()}; }
+json::string_view view(std::string_view text) {
+  return {text.data(), text.size()};
+}
 
 const json::array& empty_list() {
   static const json::array none;
@@ -19,9 +21,12 @@ const json::array& empty_list() {
 
 }  // namespace
 
-std::string json_quoted(std::string_view text) { return json::serialize(json::value(view(text))); }
+std::string json_quoted(std::string_view text) {
+  return json::serialize(json::value(view(text)));
+}
 
-JsonFields::JsonFields(std::string_view text, std::initializer_list<std::string_view> names, std::string& error)
+JsonFields::JsonFields(std::string_view text, std::initializer_list<std::string_view> names,
+                       std::string& error)
     : error_(error) {
   boost::system::error_code failed;
   json::value parsed = json::parse(view(text), failed);
@@ -33,7 +38,8 @@ JsonFields::JsonFields(std::string_view text, std::initializer_list<std::string_
   adopt(parsed, names);
 }
 
-JsonFields::JsonFields(const json::value& value, std::initializer_list<std::string_view> names, std::string& error)
+JsonFields::JsonFields(const json::value& value, std::initializer_list<std::string_view> names,
+                       std::string& error)
     : error_(error) {
   adopt(value, names);
 }

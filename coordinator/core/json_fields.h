@@ -1,5 +1,5 @@
-// Strict reading of the small JSON objects that lie in the coordinator: every field known, present once and of its
-// type, or a text that says what is wrong. Internal to coordinator/.
+// Strict reading of the small JSON objects that lie in the coordinator: every field known, present once and
+// of its type, or a text that says what is wrong. Internal to coordinator/.
 #pragma once
 
 #include <boost/json/array.hpp>
@@ -18,10 +18,11 @@ std::string json_quoted(std::string_view text);
 
 class JsonFields {
  public:
-  // Reads one object with exactly the fields `names`. The first thing that is wrong goes to `error`, which outlives
-  // this, and everything after it fails too.
+  // Reads one object with exactly the fields `names`. The first thing that is wrong goes to `error`, which
+  // outlives this, and everything after it fails too.
   JsonFields(std::string_view json, std::initializer_list<std::string_view> names, std::string& error);
-  JsonFields(const boost::json::value& value, std::initializer_list<std::string_view> names, std::string& error);
+  JsonFields(const boost::json::value& value, std::initializer_list<std::string_view> names,
+             std::string& error);
 
   bool ok() const { return ok_; }
   void fail(std::string_view name, std::string_view what);

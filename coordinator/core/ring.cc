@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "coordinator/core/json_fields.h"
@@ -19,8 +20,9 @@ namespace {
 
 constexpr std::uint64_t kHashMax = std::numeric_limits<std::uint64_t>::max();
 
-// The share of a group with n points varies by about 1 / sqrt(2 n): 2.2% here, so that the largest of 64 equal groups is well
-// within 10% of the mean, and a group of a quarter of the usual weight still gets its part.
+// The share of a group with n points varies by about 1 / sqrt(2 n): 2.2% here, so that the largest of 64
+// equal groups is well within 10% of the mean, and a group of a quarter of the usual weight still gets its
+// part.
 constexpr double kPointsPerWeight = 1024;
 
 struct Point {
@@ -29,7 +31,8 @@ struct Point {
 };
 
 std::uint64_t weight_points(double weight) {
-  double clamped = weight >= kRingWeightMin ? std::min(weight, kRingWeightMax) : kRingWeightMin;  // also for NaN
+  double clamped =
+      weight >= kRingWeightMin ? std::min(weight, kRingWeightMax) : kRingWeightMin;  // also for NaN
   return static_cast<std::uint64_t>(std::llround(clamped * kPointsPerWeight));
 }
 
@@ -47,8 +50,9 @@ std::vector<Point> points_of(const RingRecord& record) {
       points.push_back({hash_of(name), group});
     }
   }
-  std::sort(points.begin(), points.end(),
-            [](const Point& a, const Point& b) { return std::pair(a.at, a.group) < std::pair(b.at, b.group); });
+  std::sort(points.begin(), points.end(), [](const Point& a, const Point& b) {
+    return std::pair(a.at, a.group) < std::pair(b.at, b.group);
+  });
   auto same_place = [](const Point& a, const Point& b) { return a.at == b.at; };
   points.erase(std::unique(points.begin(), points.end(), same_place), points.end());
   return points;
@@ -68,7 +72,8 @@ std::vector<Arc> arcs_between(const std::vector<Point>& points) {
   if (points.empty()) return arcs;
   const Point& first = points.front();
   const Point& last = points.back();
-  // The boundary between the last point and the first one lies before or after the place where the space wraps.
+  // The boundary between the last point and the first one lies before or after the place where the space
+  // wraps.
   const std::uint64_t wrap_end = last.at + (first.at - last.at) / 2;
   const bool last_has_low_end = wrap_end < last.at;
   std::uint64_t begin = 0;
@@ -120,7 +125,8 @@ std::string to_json(const RingRecord& record) {
   std::string json = "{\"groups\":[";
   for (const RingGroup& group : record.groups) {
     if (json.back() != '[') json += ',';
-    json += "{\"group\":" + json_quoted(to_string(group.group)) + ",\"weight\":" + weight_text(group.weight) + "}";
+    json += "{\"group\":" + json_quoted(to_string(group.group)) + ",\"weight\":" + weight_text(group.weight) +
+            "}";
   }
   return json + "]}";
 }
@@ -128,17 +134,17 @@ std::string to_json(const RingRecord& record) {
 bool parse_json(std::string_view json, RingRecord& out, std::string& error) {
   JsonFields fields(json, {"groups"}, error);
   std::vector<RingGroup> groups;
+  std::set<GroupId> named;
   double sum = 0;
   for (const boost::json::value& value : fields.list("groups")) {
     JsonFields entry(value, {"group", "weight"}, error);
     RingGroup group{parse_group(entry.text("group")), entry.real("weight", kRingWeightMin, kRingWeightMax)};
     if (!group.group) entry.fail("group", "must be a group such as \"g1\"");
-    for (const RingGroup& other : groups) {
-      if (other.group == group.group) entry.fail("group", to_string(group.group) + " is named twice");
-    }
+    if (!named.insert(group.group).second) entry.fail("group", to_string(group.group) + " is named twice");
     if (!entry.ok()) return false;
     sum += group.weight;
-    if (sum > kRingWeightSumMax) fields.fail("groups", "have a sum of weights beyond " + weight_text(kRingWeightSumMax));
+    if (sum > kRingWeightSumMax)
+      fields.fail("groups", "have a sum of weights beyond " + weight_text(kRingWeightSumMax));
     if (!fields.ok()) return false;
     groups.push_back(group);
   }
@@ -146,7 +152,9 @@ bool parse_json(std::string_view json, RingRecord& out, std::string& error) {
   return fields.ok();
 }
 
-std::uint64_t hash_of(std::string_view resource) { return XXH3_64bits(resource.data(), resource.size()); }
+std::uint64_t hash_of(std::string_view resource) {
+  return XXH3_64bits(resource.data(), resource.size());
+}
 
 Ring::Ring(const RingRecord& record) : version_(record.version), arcs_(arcs_between(points_of(record))) {
   if (arcs_.empty()) return;
@@ -186,16 +194,17 @@ double Ring::share_of(GroupId group) const {
 
 std::vector<ArcMove> difference(const Ring& before, const Ring& after) {
   std::vector<ArcMove> moves;
-  for_each_common_arc(before.arcs(), after.arcs(), [&](std::uint64_t begin, std::uint64_t end, GroupId from, GroupId to) {
-    if (from == to) return;
-    bool continues = !moves.empty() && moves.back().from == from && moves.back().to == to &&
-                     moves.back().end + 1 == begin;
-    if (continues) {
-      moves.back().end = end;
-    } else {
-      moves.push_back({begin, end, from, to});
-    }
-  });
+  for_each_common_arc(before.arcs(), after.arcs(),
+                      [&](std::uint64_t begin, std::uint64_t end, GroupId from, GroupId to) {
+                        if (from == to) return;
+                        bool continues = !moves.empty() && moves.back().from == from &&
+                                         moves.back().to == to && moves.back().end + 1 == begin;
+                        if (continues) {
+                          moves.back().end = end;
+                        } else {
+                          moves.push_back({begin, end, from, to});
+                        }
+                      });
   return moves;
 }
 

@@ -22,8 +22,9 @@ struct RingRecord {
   std::vector<RingGroup> groups;
   bool operator==(const RingRecord&) const = default;
 };
-// {"groups":[{"group":"g1","weight":1.0}]}; the version is the coordinator's and not part of it. parse returns false,
-// why, and `out` as it was, on anything else, on a group named twice and outside of the limits below.
+// {"groups":[{"group":"g1","weight":1.0}]}; the version is the coordinator's and not part of it. parse
+// returns false, why, and `out` as it was, on anything else, on a group named twice and outside of the limits
+// below.
 std::string to_json(const RingRecord&);
 bool parse_json(std::string_view json, RingRecord& out, std::string& error);
 
@@ -42,13 +43,13 @@ struct Arc {
   bool operator==(const Arc&) const = default;
 };
 
-// Each group has virtual nodes at fixed points, XXH3("g<id>/<n>") for n from 0, in proportion to its weight; a hash belongs to
-// the nearest point. (Karger et al., 1997, have it belong to the next point. A cell between two midpoints varies
-// half as much as a gap, so the same balance takes half as many arcs.) The points of a group depend on nothing but its
-// id and weight: a group that comes only takes, a group that goes only gives.
+// Each group has virtual nodes at fixed points, XXH3("g<id>/<n>") for n from 0, in proportion to its weight;
+// a hash belongs to the nearest point. (Karger et al., 1997, have it belong to the next point. A cell between
+// two midpoints varies half as much as a gap, so the same balance takes half as many arcs.) The points of a
+// group depend on nothing but its id and weight: a group that comes only takes, a group that goes only gives.
 //
-// Immutable, so safe to read from any thread. Weights outside of the limits count as the limit, a group named twice
-// counts once.
+// Immutable, so safe to read from any thread. Weights outside of the limits count as the limit, a group named
+// twice counts once.
 class Ring {
  public:
   Ring() = default;
@@ -67,7 +68,8 @@ class Ring {
  private:
   std::uint64_t version_ = 0;
   std::vector<Arc> arcs_;
-  std::vector<std::uint32_t> index_;  // by the upper bits of a hash: the arc of the first hash with these bits
+  std::vector<std::uint32_t>
+      index_;  // by the upper bits of a hash: the arc of the first hash with these bits
   int index_shift_ = 63;
 };
 
@@ -79,7 +81,8 @@ struct ArcMove {
   GroupId to;
   bool operator==(const ArcMove&) const = default;
 };
-// Sorted; as few moves as possible: neighbours with the same owners before and after are one. Empty when either ring is.
+// Sorted; as few moves as possible: neighbours with the same owners before and after are one. Empty when
+// either ring is.
 std::vector<ArcMove> difference(const Ring& before, const Ring& after);
 
 }  // namespace dlm::coordinator

@@ -1,4 +1,5 @@
-// How long to wait before trying again: exponential with full jitter (Brooker, "Exponential Backoff and Jitter", 2015). Pure.
+// How long to wait before trying again: exponential with full jitter (Brooker, "Exponential Backoff and
+// Jitter", 2015). Pure.
 #pragma once
 
 #include <algorithm>

@@ -1,5 +1,6 @@
-// Between plain values (schema/operation.h, schema/report.h) and Cap'n Proto messages. Reading throws kj::Exception on a
-// damaged message, as all of Cap'n Proto's readers do; unknown enumeration numbers pass through to who judges them.
+// Between plain values (schema/operation.h, schema/report.h) and Cap'n Proto messages. Reading throws
+// kj::Exception on a damaged message, as all of Cap'n Proto's readers do; unknown enumeration numbers pass
+// through to who judges them.
 #pragma once
 
 #include "schema/common.capnp.h"

@@ -1,5 +1,6 @@
-// One thread's event loop: KJ's promises and Cap'n Proto RPC inside a Boost.Asio io_context, with Asio's timers, signals and
-// sockets beside them. KJ's events are pumped from one posted handler; see event_loop.cc for why.
+// One thread's event loop: KJ's promises and Cap'n Proto RPC inside a Boost.Asio io_context, with Asio's
+// timers, signals and sockets beside them. KJ's events are pumped from one posted handler; see event_loop.cc
+// for why.
 #pragma once
 
 #include <kj/async.h>
@@ -31,7 +32,8 @@ class EventLoop {
   // post() as a value, for coordinators.
   std::function<void(std::function<void()>)> executor();
 
-  // Milliseconds of a monotonic clock (CLOCK_MONOTONIC), and of the wall clock: what shells pass to pure cores.
+  // Milliseconds of a monotonic clock (CLOCK_MONOTONIC), and of the wall clock: what shells pass to pure
+  // cores.
   static std::uint64_t now_ms();
   static std::uint64_t unix_ms();
 
@@ -50,18 +52,38 @@ T EventLoop::wait_for(kj::Promise<T> promise) {
   bool done = false;
   kj::Maybe<kj::Exception> failure;
   if constexpr (std::is_void_v<T>) {
-    auto running = promise.then([&] { done = true; }, [&](kj::Exception&& e) { failure = kj::mv(e); done = true; })
+    auto running = promise
+                       .then([&] { done = true; },
+                             [&](kj::Exception&& e) {
+                               failure = kj::mv(e);
+                               done = true;
+                             })
                        .eagerlyEvaluate(nullptr);
     run_until(done);
-    KJ_IF_MAYBE(e, failure) { kj::throwFatalException(kj::mv(*e)); }
+    KJ_IF_MAYBE (e, failure) {
+      kj::throwFatalException(kj::mv(*e));
+    }
   } else {
     kj::Maybe<T> result;
-    auto running = promise.then([&](T&& value) { result = kj::mv(value); done = true; },
-                                [&](kj::Exception&& e) { failure = kj::mv(e); done = true; })
+    auto running = promise
+                       .then(
+                           [&](T&& value) {
+                             result = kj::mv(value);
+                             done = true;
+                           },
+                           [&](kj::Exception&& e) {
+                             failure = kj::mv(e);
+                             done = true;
+                           })
                        .eagerlyEvaluate(nullptr);
     run_until(done);
-    KJ_IF_MAYBE(e, failure) { kj::throwFatalException(kj::mv(*e)); }
-    return kj::mv(KJ_ASSERT_NONNULL(result));
+    KJ_IF_MAYBE (e, failure) {
+      kj::throwFatalException(kj::mv(*e));
+    }
+    KJ_IF_MAYBE (value, result) {
+      return kj::mv(*value);
+    }
+    KJ_UNREACHABLE;
   }
 }
 

@@ -1,9 +1,10 @@
-// Cap'n Proto RPC over Boost.Asio sockets: the inside of the cluster. Two-party connections with limits, deadlines and errors
-// that say whether a peer refused, vanished or was slow.
+// Cap'n Proto RPC over Boost.Asio sockets: the inside of the cluster. Two-party connections with limits,
+// deadlines and errors that say whether a peer refused, vanished or was slow.
 #pragma once
 
 #include <capnp/capability.h>
 #include <kj/async.h>
+#include <kj/function.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -19,6 +20,7 @@ namespace dlm::wire {
 struct RpcLimits {
   std::size_t message_bytes_max = kRpcMessageBytesMax;  // longer: the connection is cut
   std::size_t queue_bytes_max = 256u << 20;             // unsent bytes beyond this: the connection is cut
+  std::size_t connections_max = 4096;                   // of a server: further ones are closed at once
 };
 
 enum class ConnectError {
@@ -27,10 +29,11 @@ enum class ConnectError {
   unreachable,  // anything else, a time-out included
 };
 
-// The client end of a connection. Loop thread only. Destroying it cancels its calls; drop its capabilities first.
+// The client end of a connection. Loop thread only. Destroying it cancels its calls; drop its capabilities
+// first.
 class RpcConnection {
  public:
-  virtual ~RpcConnection() = default;
+  virtual ~RpcConnection() noexcept(false) = default;
   virtual capnp::Capability::Client bootstrap() = 0;
   // Done (never failed) once the connection is lost, from either side.
   virtual kj::Promise<void> on_disconnect() = 0;
@@ -46,12 +49,12 @@ class RpcConnection {
                                      std::uint32_t timeout_ms);
 };
 
-// The listening end. Each accepted connection gets a bootstrap capability of its own, so that what a peer said of itself stays
-// with its connection.
+// The listening end. Each accepted connection gets a bootstrap capability of its own, so that what a peer
+// said of itself stays with its connection.
 class RpcServer {
  public:
   using Bootstrap = kj::Function<capnp::Capability::Client()>;
-  virtual ~RpcServer() = default;  // closes all connections
+  virtual ~RpcServer() noexcept(false) = default;  // closes all connections
   virtual std::uint16_t port() const = 0;
   // Stops listening; connections live on.
   virtual void stop_accepting() = 0;
@@ -63,9 +66,11 @@ class RpcServer {
 
 // The promise with a deadline: rejects with DISCONNECTED and `what` in the text after timeout_ms.
 template <class T>
-kj::Promise<T> with_deadline(EventLoop& loop, kj::Promise<T> promise, std::uint32_t timeout_ms, const char* what) {
+kj::Promise<T> with_deadline(EventLoop& loop, kj::Promise<T> promise, std::uint32_t timeout_ms,
+                             const char* what) {
   auto late = loop.timer().afterDelay(timeout_ms * kj::MILLISECONDS).then([what]() -> kj::Promise<T> {
-    return kj::Exception(kj::Exception::Type::DISCONNECTED, __FILE__, __LINE__, kj::str(what, ": no answer in time"));
+    return kj::Exception(kj::Exception::Type::DISCONNECTED, __FILE__, __LINE__,
+                         kj::str(what, ": no answer in time"));
   });
   return promise.exclusiveJoin(kj::mv(late));
 }

@@ -1,5 +1,5 @@
-// The bytes of a log batch: a stamp and a run of operations, compact, versioned, checked when read. The same bytes lie in
-// the log, go to every backup, and later into the write-ahead log.
+// The bytes of a log batch: a stamp and a run of operations, compact, versioned, checked when read. The same
+// bytes lie in the log, go to every backup, and later into the write-ahead log.
 #pragma once
 
 #include <cstdint>
@@ -25,6 +25,8 @@ class BatchWriter {
   std::string take();
 
  private:
+  void reset();
+
   std::string bytes_;
   std::size_t count_ = 0;
 };
@@ -33,7 +35,8 @@ class BatchWriter {
 class BatchReader {
  public:
   explicit BatchReader(std::string_view bytes);
-  // False when the bytes are not a batch of a known version.
+  // False when the bytes are not a batch of a known version, or an entry read so far was damaged. So a batch
+  // is known to be whole only when next() has returned false and this is still true.
   bool ok() const { return ok_; }
   std::uint64_t stamp_unix_ms() const { return stamp_unix_ms_; }
   std::size_t count() const { return count_; }

@@ -1,5 +1,5 @@
-// The deadlines of sessions, holds, waits and tombstones, on the primary only. Pure: the time is passed in. What ends
-// becomes an "expire" operation for the log like any other; nothing ends here by itself.
+// The deadlines of sessions, holds, waits and tombstones, on the primary only. Pure: the time is passed in.
+// What ends becomes an "expire" operation for the log like any other; nothing ends here by itself.
 #pragma once
 
 #include <cstdint>
@@ -26,9 +26,9 @@ class LeaseClock {
   bool renew_session(SessionId session, TimeMs now);
   bool renew_hold(FencingToken token, TimeMs now);
 
-  // What has ended by `now`, at most `max` of it, as operations to be logged. Each is told once; if the operation
-  // then finds its subject renewed or gone it changes nothing, so a renewal must come before this call. Strings are
-  // owned by the results.
+  // What has ended by `now`, at most `max` of it, as operations to be logged. Each is told once; if the
+  // operation then finds its subject renewed or gone it changes nothing, so a renewal must come before this
+  // call. Strings are owned by the results.
   void expired(TimeMs now, std::size_t max, std::vector<OwnedOperation>& out);
   // When to call expired() next; UINT64_MAX: nothing runs.
   TimeMs next_deadline() const;

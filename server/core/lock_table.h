@@ -1,5 +1,21 @@
-// The replicated state machine of a shard group: sessions, locks, queues, fencing tokens and the answers kept for
-// retries. Pure: no clock, no I/O, no randomness. The same entries give the same table, bit for bit, on every replica.
+// The replicated state machine of a shard group: sessions, locks, queues, fencing tokens and the answers
+// kept for retries. Pure: no clock, no I/O, no randomness. The same entries give the same table, bit for
+// bit, on every replica; so its limits must be the same on all of them.
+//
+// Where ARCHITECTURE.md ("Sessions", "Exactly once", "Lock table rules") leaves it open:
+// - A request in the queue is decided when it gets to the front, by the rules for one that comes then. So
+//   if its owner holds the lock by now it counts into that hold, upgrades it, or is refused with
+//   would_deadlock or invalid_argument.
+// - A lease asked for by a reentrant acquire can make that of the hold longer, never shorter; a renewal can
+//   do both.
+// - A cancel is answered ok with the hold, if its acquire got one that is still there, else cancelled:
+//   whether the wait was withdrawn just now, had ended before, or the acquire has not come yet and never
+//   will be executed.
+// - When a session ends, its waiting acquires are answered session_expired, or cancelled if the client
+//   closed it.
+// - The position told to a repeat of a waiting acquire is exact near the front, else an upper bound.
+// - open_session, close_session and what is answered moved or overloaded are not remembered: a repeat is
+//   executed anew, the first two with the same result.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +40,8 @@ struct LockTableLimits {
   std::uint32_t waiters_per_session_max = 131'072;
 };
 
-// A deadline that began anew or went away. The table knows durations only; the primary's LeaseClock counts them.
+// A deadline that began anew or went away. The table knows durations only; the primary's LeaseClock counts
+// them.
 struct TimerEvent {
   enum class Kind : std::uint8_t { session, hold, wait, tombstone };
   Kind kind = Kind::session;
@@ -60,14 +77,29 @@ class LockTable {
   LockTable(LockTable&&) noexcept;
   LockTable& operator=(LockTable&&) noexcept;
 
-  // Applies one entry. `stamp_unix_ms` comes with the entry and is data for people only. Never fails on what is in
-  // an entry: bad requests are answered, unknown things ignored.
+  // Applies one entry. `stamp_unix_ms` comes with the entry and is data for people only. Never fails on
+  // what is in an entry: bad requests are answered, unknown things ignored.
   void apply(const Operation& entry, std::uint64_t stamp_unix_ms, Effects& effects);
 
-  // Reads. `limit_waiters` bounds the waiters listed. left_ms of the reports is left 0: the LeaseClock knows it.
+  // Reads. `limit_waiters` bounds the waiters listed. left_ms of the reports is left 0, but kWaitForeverMs
+  // for a wait without limit: the LeaseClock knows the rest, by what deadlines_of() tells.
   LockReport inspect(std::string_view resource, std::size_t limit_waiters) const;
-  // Held locks whose name begins with `prefix`; each lock held throughout a listing appears exactly once in it.
-  // Looks at a bounded number of locks per call, so a page may be short or empty and not be the last.
+  // Which deadlines end the holds and waits of a report that was just made, in its order.
+  struct Deadlines {
+    struct Hold {
+      SessionId session;   // none: a detached hold
+      FencingToken token;  // none: it has no lease of its own
+    };
+    struct Wait {
+      SessionId session;
+      Sequence sequence;
+    };
+    std::vector<Hold> holds;
+    std::vector<Wait> waits;
+  };
+  Deadlines deadlines_of(const LockReport& report) const;
+  // Held locks whose name begins with `prefix`; each lock held throughout a listing appears exactly once in
+  // it. Looks at a bounded number of locks per call, so a page may be short or empty and not be the last.
   LockPage list(std::string_view prefix, std::uint64_t cursor, std::size_t limit) const;
   TableStats stats() const;
   bool owns(std::string_view resource) const;
@@ -76,8 +108,8 @@ class LockTable {
   std::uint32_t session_ttl_ms(SessionId session) const;
   // ok, or why (and what) a heartbeat of the session is refused: session_expired, session_unknown.
   Status session_status(SessionId session) const;
-  // For an unlogged renewal (lease_ms 0, or that of the hold) after a barrier: ok with token, count and ttl_ms in
-  // force, or the refusal. Changes nothing.
+  // For an unlogged renewal (lease_ms 0, or that of the hold) after a barrier: ok with token, count and
+  // ttl_ms in force, or the refusal. Changes nothing.
   Answer check_renewal(const Operation& renew) const;
   // Whether `renew` changes replicated state and so has to be logged.
   bool renewal_needs_log(const Operation& renew) const;
@@ -85,9 +117,10 @@ class LockTable {
   // Every live deadline at its full length, for a new primary's LeaseClock.
   void for_each_timer(const std::function<void(const TimerEvent&)>& visit) const;
 
-  // A snapshot of the state as it is at this moment, handed out in chunks of about `chunk_bytes` while entries go on being
-  // applied: what an entry is about to change is copied first. One writer at a time per table; the table must
-  // outlive it.
+  // A snapshot of the state as it is at this moment, handed out in chunks of about `chunk_bytes` while
+  // entries go on being applied: what an entry is about to change is copied first. Several writers may be
+  // at work at a time; the table must outlive them. Beginning one copies sessions, owners and the answers
+  // kept for retries at once, locks with their holders and waiters follow in the chunks.
   class SnapshotWriter {
    public:
     virtual ~SnapshotWriter() = default;
@@ -107,7 +140,8 @@ class LockTable {
   };
   static std::unique_ptr<SnapshotReader> restore(const LockTableLimits& limits);
 
-  // A hash over the whole state, equal on replicas that applied the same entries. Costs a walk over everything.
+  // A hash over the whole state, equal on replicas that applied the same entries. Costs a walk over
+  // everything.
   std::uint64_t fingerprint() const;
 
  private:

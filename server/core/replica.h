@@ -1,11 +1,21 @@
-// Replication of one group's log, as one member of it sees it (PacificA: Lin, Yang, Zhang, Zhou, MSR-TR-2008-25; log matching by
-// index and epoch as in Raft, Ongaro and Ousterhout, 2014, section 5.3). Pure: messages, ticks (`now` passed in) and
-// coordinator events go in, one Output comes out. It neither knows what entries mean nor applies them.
+// Replication of one group's log, as one member of it sees it (PacificA: Lin, Yang, Zhang, Zhou,
+// MSR-TR-2008-25; log matching by index and epoch as in Raft, Ongaro and Ousterhout, 2014, section 5.3).
+// Pure: messages, ticks (`now` passed in) and coordinator events go in, one ReplicaOutput comes out. It
+// neither knows what entries mean nor applies them.
+//
+// How a shell drives it:
+//
+//     ReplicaOutput out;
+//     replica.on_append(from, message, now, out);       // any inputs of one turn of the loop, in order of
+//     arrival if (replica.can_append()) replica.append(...);    // ... and what was collected meanwhile carry
+//     out `out`, field by field; out.clear(); for (member : replica.want_install()) send
+//     replica.next_install(member, chunk, ...); arm one timer for replica.next_tick()
+//
+// One output may collect several inputs of a turn: messages then merge (a batch rides on a ping that has not
+// left yet, a barrier on a batch). It must be carried out before the turn ends.
 #pragma once
 
 #include <cstdint>
-#include <deque>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -24,12 +34,17 @@ using TimeMs = std::uint64_t;
 struct ReplicaOptions {
   GroupId group;
   MemberName self;
-  TimeMs ping_interval_ms = 100;      // an idle primary sends an empty append this often
-  TimeMs silence_timeout_ms = 1'000;  // no word from a member: it counts as lost
+  TimeMs ping_interval_ms = 100;  // an idle primary sends an empty append this often
+  TimeMs silence_timeout_ms =
+      1'000;  // no word from a member: it counts as lost (a primary: after 1.5 times this)
   TimeMs propose_retry_ms = 100;
-  TimeMs coordinator_timeout_ms = 4'000;  // a primary alone serves this long after the sending of its last write
-  std::size_t log_bytes_max = 64u << 20;  // committed batches beyond this are trimmed; who needs them gets a snapshot
+  TimeMs coordinator_timeout_ms =
+      4'000;  // a primary alone serves this long after the sending of its last write
+  std::size_t log_bytes_max =
+      64u << 20;  // committed batches beyond this are trimmed; who needs them gets a snapshot
   std::size_t append_bytes_max = 4u << 20;
+  std::uint32_t lease_ms_max =
+      0;  // longest lease this server may give; goes into every record it writes, if higher
 };
 
 struct Batch {
@@ -38,12 +53,13 @@ struct Batch {
   std::shared_ptr<const std::string> entries;  // entry_codec; shared by log and messages
 };
 
-// Primary → member. Each expects one AppendReply (or a report that the link failed); at most one is out per member.
+// Primary → member. Each expects one AppendReply (or a report that the link failed); at most one is out per
+// member. When neither came for silence_timeout_ms the message counts as lost and another may be sent.
 struct Append {
   MemberName to;
   Epoch epoch;
-  std::uint64_t round = 0;  // increases with each message of this primary; the acknowledgement of a round that was
-                            // begun after a read came proves that nobody was deposed in between
+  std::uint64_t round = 0;  // increases with each message of this primary; the acknowledgement of a round
+                            // that was begun after a read came proves that nobody was deposed in between
   LogIndex prev_index;      // the batch before `batches`; the receiver must have it with prev_epoch
   Epoch prev_epoch;
   LogIndex committed;
@@ -62,8 +78,8 @@ struct Install {
   std::string chunk;
 };
 
-// Answer to both. Refused (accepted false): epoch is newer than the sender's, or the log does not match: then last_index is
-// from where to try.
+// Answer to both. Refused (accepted false): epoch is newer than the sender's, or the log does not match: then
+// last_index is from where to try.
 struct AppendReply {
   MemberName from;
   Epoch epoch;
@@ -91,62 +107,82 @@ struct ReplicaOutput {
   bool snapshot_installed = false;
   // Apply these, in order, before anything else is answered.
   std::vector<Batch> apply;
-  // The role changed (role() tells). On primary: restart every deadline at its full length, then serve. On leaving
-  // primary: answer everything pending with not_primary, drop the clock.
+  // The role changed (role() tells). On primary: restart every deadline at its full length, then serve. On
+  // leaving primary: answer everything pending with not_primary, drop the clock.
   bool role_changed = false;
   // Everything with a barrier number up to this may be answered now (after `apply`).
   std::uint64_t barrier_passed = 0;
   // Replies to messages just received, and messages to send. Send only after the above.
   std::vector<AppendReply> replies;
   std::vector<Append> appends;
-  // Begin a snapshot of the applied state for this member: the shell takes it from the table now (so it is of
-  // applied_index()), then hands its chunks to next_install().
-  std::vector<MemberName> begin_snapshots;
+  // Drop the snapshot begun for this member, if it is not all handed out.
   std::vector<MemberName> cancel_snapshots;
+  // Begin a snapshot of the applied state for this member: the shell takes it from the table now (so it is of
+  // applied_index()), then hands its chunks to next_install(). Never two at a time.
+  std::vector<MemberName> begin_snapshots;
   std::optional<Proposal> propose;
   bool touch_coordinator = false;  // report with on_touched, `sent` being now
 
-  void clear() { *this = ReplicaOutput{}; }
+  // Empties it, keeping the memory of its lists.
+  void clear();
 };
 
+// One thread. Costs O(members) per input. `now` is monotonic, of one process; an earlier one than seen counts
+// as the latest.
 class Replica {
  public:
   explicit Replica(const ReplicaOptions& options);
   ~Replica();
+  Replica(const Replica&) = delete;
+  Replica& operator=(const Replica&) = delete;
 
   // --- what the coordinator says -------------------------------------------------------------------------
-  // The group's record and the live members that serve the group. Older versions than known are ignored.
-  void on_view(const VersionedConfig& config, const std::vector<MemberName>& alive, TimeMs now, ReplicaOutput&);
-  // Result of the last proposal: accepted tells nothing that the view does not; refused or unavailable lets it try anew.
+  // The group's record and the live members that serve the group (self included, once registered). Older
+  // versions than known are ignored.
+  void on_view(const VersionedConfig& config, const std::vector<MemberName>& alive, TimeMs now,
+               ReplicaOutput&);
+  // Result of the last proposal; each gets exactly one, however late, and no other is made before. Accepted
+  // tells nothing that the view does not (which may come earlier or later); refused or unavailable (it is
+  // known that nothing was written) lets it try anew.
   void on_proposed(bool accepted, TimeMs now, ReplicaOutput&);
   void on_touched(bool ok, TimeMs sent, TimeMs now, ReplicaOutput&);
 
   // --- messages ------------------------------------------------------------------------------------------
   void on_append(const MemberName& from, const Append& message, TimeMs now, ReplicaOutput&);
-  // REQUIRES: the shell has fed the chunk to a snapshot reader when the reply is accepted, and reports a reader that
-  // refused it by `damaged`.
+  // Whether on_install would take this chunk: it is of the epoch's primary and the next one of its snapshot.
+  // To be asked first; when false the chunk is not fed to the reader (on_install then answers the refusal).
+  bool expects_install(const MemberName& from, const Install& message) const;
+  // REQUIRES: if expected, the shell has fed the chunk to a snapshot reader (a new one when `first`), and
+  // reports a reader that refused it by `damaged`.
   void on_install(const MemberName& from, const Install& message, bool damaged, TimeMs now, ReplicaOutput&);
   void on_reply(const AppendReply& reply, TimeMs now, ReplicaOutput&);
   // The link to a member failed with a message out, or a connection of it closed. `gone`: its address refuses
-  // connections, so its process is dead and nobody waits for a timeout.
+  // connections, so its process is dead and nobody waits for a timeout. Without `gone` what was out is sent
+  // again soon.
   void on_link_down(const MemberName& member, bool gone, TimeMs now, ReplicaOutput&);
 
   // --- the primary's own work ----------------------------------------------------------------------------
-  // Appends one batch of entries (role primary only, else ignored with false) and returns its index via `index`.
-  // The shell keeps collecting while can_append() is false: batches grow by themselves.
+  // Appends one batch of entries (when can_append(), else ignored with false) and returns its index via
+  // `index`. The shell keeps collecting while can_append() is false: batches grow by themselves. A batch that
+  // was appended and not applied when the role is lost has an unknown outcome: the next primary may commit
+  // it.
   bool append(std::string entries, TimeMs now, LogIndex& index, ReplicaOutput&);
   bool can_append() const;
-  // A barrier for reads and renewals that came before this call: passes (barrier_passed >= the number returned) when every
-  // in-sync member acknowledged something sent after it; 0 when this is not a serving primary.
+  // A barrier for reads and renewals that came before this call: passes (barrier_passed >= the number
+  // returned) when every in-sync member acknowledged something sent after it; 0 when this is not a serving
+  // primary. What was appended before it has been applied when it passes.
   std::uint64_t barrier(TimeMs now, ReplicaOutput&);
-  // The first entries of an epoch: set by the shell when role becomes preparing, appended before all others.
+  // The first entries of an epoch: set by the shell when role becomes preparing (ignored at other times),
+  // appended before all others.
   void set_epoch_entries(std::string entries, TimeMs now, ReplicaOutput&);
   // A chunk for a member whose snapshot is being sent, when one may leave now; `want_install` says for whom.
+  // For any other member `message.to` stays empty and nothing is to be sent.
   std::vector<MemberName> want_install() const;
   void next_install(const MemberName& to, std::string chunk, bool last, TimeMs now, Install& message);
 
-  // Gives the primary's place to an in-sync backup that is up to date: by compare-and-set, in order. False: nobody to
-  // give it to, or not primary.
+  // Gives the primary's place to an in-sync backup that is up to date: by compare-and-set, in order. False:
+  // nobody to give it to, or not primary. True: begun; it shows as a change of role, or appends go on when it
+  // failed or took longer than silence_timeout_ms.
   bool step_down(TimeMs now, ReplicaOutput&);
 
   void tick(TimeMs now, ReplicaOutput&);
@@ -154,7 +190,10 @@ class Replica {
 
   // --- what it is ----------------------------------------------------------------------------------------
   Role role() const;
-  bool serving() const;  // primary, and (alone in its set) recently in touch with the coordinator
+  // Primary, and (alone in its set) recently in touch with the coordinator; as of the last input. append()
+  // and barrier() judge by their own `now`.
+  bool serving() const;
+  Epoch epoch() const;  // the highest heard of, from the record or a message
   const VersionedConfig& config() const;
   LogIndex last_index() const;
   LogIndex committed_index() const;

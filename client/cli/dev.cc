@@ -1,0 +1,92 @@
+#include "client/cli/dev.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace dlm::cli {
+namespace {
+
+constexpr std::chrono::milliseconds kLookInterval(5);
+// Replicas join within milliseconds; one that does not is no reason to keep the user waiting, `dlm status`
+// tells of it.
+constexpr std::chrono::milliseconds kInSyncPatience(1'200);
+
+std::vector<GroupId> groups_up_to(std::uint32_t count) {
+  std::vector<GroupId> groups;
+  for (std::uint32_t i = 1; i <= count; ++i) groups.emplace_back(i);
+  return groups;
+}
+
+}  // namespace
+
+DevCluster::DevCluster(wire::EventLoop& loop, const DevOptions& options)
+    : loop_(loop), options_(options), hub_({.cluster = "dev"}), look_timer_(loop.io()) {
+  auto session = [this](const std::string& name) { return make_session(hub_, loop_.executor(), name); };
+  router::RouterProcessOptions router_options;
+  router_options.id = "r1";
+  router_options.listen = options.listen;
+  router_options.lease_ms_min = options.lease_ms_min;
+  router_options.lease_ms_max = options.lease_ms_max;
+  router_ = std::make_unique<router::RouterProcess>(loop_, session("r1"), std::move(router_options));
+  observer_ = session("observer");
+}
+
+DevCluster::~DevCluster() {
+  router_.reset();
+  nodes_.clear();
+  observer_.reset();
+}
+
+void DevCluster::start(Events events) {
+  events_ = std::move(events);
+  started_ = std::chrono::steady_clock::now();
+  observer_->start({[this](const coordinator::ClusterView& view) { view_ = view; },
+                    [](coordinator::SessionState, const std::string&) {}});
+  auto groups = groups_up_to(options_.groups);
+  for (std::uint32_t i = 1; i <= options_.replicas; ++i) {
+    server::ShardNodeOptions node;
+    node.id = "s" + std::to_string(i);
+    node.groups = groups;
+    node.init_ring = groups;
+    node.table.lease_ms_min = options_.lease_ms_min;
+    node.table.lease_ms_max = options_.lease_ms_max;
+    auto failed = [this, id = node.id](const std::string& why) { events_.on_failed(id + ": " + why); };
+    auto coordinator = make_session(hub_, loop_.executor(), node.id);
+    nodes_.push_back(std::make_unique<server::ShardNode>(
+        loop_, std::move(coordinator), std::move(node), server::ShardNode::Events{[] {}, std::move(failed)}));
+    nodes_.back()->start();
+  }
+  router_->start(
+      {[this] { router_ready_ = true; }, [this](const std::string& why) { events_.on_failed(why); }});
+  look_ready();
+}
+
+void DevCluster::look_ready() {
+  bool patient = std::chrono::steady_clock::now() - started_ < kInSyncPatience;
+  if (router_ready_ && serving() && (all_in_sync() || !patient)) return events_.on_ready();
+  look_timer_.expires_after(kLookInterval);
+  look_timer_.async_wait([this](const boost::system::error_code& error) {
+    if (!error) look_ready();
+  });
+}
+
+bool DevCluster::serving() const {
+  auto groups = groups_up_to(options_.groups);
+  return std::all_of(groups.begin(), groups.end(), [&](GroupId group) {
+    return std::any_of(nodes_.begin(), nodes_.end(), [&](const auto& node) { return node->serves(group); });
+  });
+}
+
+bool DevCluster::all_in_sync() const {
+  return view_.groups.size() == options_.groups &&
+         std::all_of(view_.groups.begin(), view_.groups.end(), [&](const auto& group) {
+           return group.second.config.in_sync.size() == options_.replicas;
+         });
+}
+
+void DevCluster::stop(std::function<void()> done) {
+  look_timer_.cancel();
+  router_->stop(std::move(done));
+}
+
+}  // namespace dlm::cli

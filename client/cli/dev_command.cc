@@ -1,0 +1,143 @@
+// `dlm dev`: the service to try things out with.
+#include <glog/logging.h>
+
+#include <boost/asio/signal_set.hpp>
+#include <csignal>
+#include <optional>
+#include <system_error>
+
+#include "client/cli/cli.h"
+#include "client/cli/dev.h"
+#include "client/cli/text_output.h"
+
+namespace dlm::cli {
+namespace {
+
+struct DevArguments {
+  DevOptions cluster;
+  std::string listen = "127.0.0.1:7700";
+};
+
+// Where a `dlm` without options looks.
+bool found_by_default(const std::string& address) {
+  for (int port = kRouterPortDefault; port < kRouterPortDefault + 4; ++port) {
+    if (address == "127.0.0.1:" + std::to_string(port)) return true;
+  }
+  return false;
+}
+
+void print_ready(const Globals& globals, const DevOptions& options, const std::string& router) {
+  if (globals.json) {
+    print(JsonObject{{"router", router}, {"groups", options.groups}, {"replicas", options.replicas}});
+  } else {
+    std::string setting =
+        found_by_default(router) ? "" : "  export DLM_ROUTERS=" + shell_quoted(router) + "\n";
+    print("dlm dev is ready: router on " + router + ", groups " + std::to_string(options.groups) +
+          ", replicas of each " + std::to_string(options.replicas) + "\n\nTry in another terminal:\n" +
+          setting +
+          "  dlm lock orders/42 -- sh -c 'echo I hold it, token $DLM_TOKEN; sleep 10'\n"
+          "  dlm inspect orders/42\n"
+          "  dlm acquire orders/43 --client w7 --lease 60s\n"
+          "  dlm ls\n"
+          "  dlm status\n\n"
+          "Ctrl-C ends it. Everything is in memory, and gone then.\n");
+  }
+  std::fflush(stdout);
+}
+
+int cannot_listen(const Globals& globals, const DevArguments& arguments, const std::system_error& error) {
+  if (error.code() == std::errc::address_in_use) {
+    std::string port = std::to_string(arguments.cluster.listen.port);
+    std::string next =
+        std::to_string(arguments.cluster.listen.port == 65'535 ? 7700 : arguments.cluster.listen.port + 1);
+    return fail(globals, ExitCode::system, "system",
+                "port " + port + " of " + arguments.cluster.listen.host +
+                    " is in use (by another `dlm dev`?); stop that, or choose another port: --listen " +
+                    arguments.cluster.listen.host + ":" + next + " (port 0: any free one)");
+  }
+  return fail(
+      globals, ExitCode::system, "system",
+      "can't listen on " + arguments.listen + ": " + error.code().message() + "; choose another --listen");
+}
+
+void begin_logging(bool verbose) {
+  FLAGS_logtostderr = true;
+  FLAGS_minloglevel = verbose ? google::GLOG_INFO : google::GLOG_ERROR;
+  google::InitGoogleLogging("dlm");
+}
+
+int run_dev(const Globals& globals, const DevArguments& arguments) {
+  begin_logging(globals.verbose);
+  wire::EventLoop loop;
+  std::optional<DevCluster> cluster;
+  try {
+    cluster.emplace(loop, arguments.cluster);
+  } catch (const std::system_error& error) {
+    return cannot_listen(globals, arguments, error);
+  }
+
+  int code = number_of(ExitCode::ok);
+  bool stopping = false;
+  boost::asio::signal_set signals(loop.io(), SIGINT, SIGTERM, SIGHUP);
+  std::function<void()> wait_for_signal = [&] {
+    signals.async_wait([&](const boost::system::error_code& error, int) {
+      if (error) return;
+      if (std::exchange(stopping, true)) return loop.stop();  // the second one: no leave-taking
+      cluster->stop([&] { loop.stop(); });
+      wait_for_signal();
+    });
+  };
+  wait_for_signal();
+  try {
+    cluster->start({[&] { print_ready(globals, arguments.cluster, cluster->router_address()); },
+                    [&](const std::string& why) {
+                      code = fail(globals, ExitCode::internal, "failed", why);
+                      loop.stop();
+                    }});
+  } catch (const std::system_error& error) {
+    return cannot_listen(globals, arguments, error);
+  }
+  loop.run();
+  return code;
+}
+
+}  // namespace
+
+void add_dev(CLI::App& app, const Globals& globals, Action& action) {
+  auto* command =
+      app.add_subcommand("dev", "Run a whole service in this process, to try things out; Ctrl-C ends it");
+  auto arguments = std::make_shared<DevArguments>();
+  command->add_option("--groups", arguments->cluster.groups, "Shard groups; default 2")
+      ->check(CLI::Range(1, 64))
+      ->type_name("NUMBER");
+  command->add_option("--replicas", arguments->cluster.replicas, "Replicas of each group; default 3")
+      ->check(CLI::Range(1, 9))
+      ->type_name("NUMBER");
+  command
+      ->add_option("--listen", arguments->listen,
+                   "Where the router listens; port 0: a free one. Default 127.0.0.1:7700")
+      ->type_name("HOST:PORT");
+  add_duration(*command, "--lease-min", arguments->cluster.lease_ms_min,
+               "Shortest TTL and lease allowed; default 1s", 1, kWaitForeverMs - 1);
+  add_duration(*command, "--lease-max", arguments->cluster.lease_ms_max,
+               "Longest TTL and lease allowed; default 1h", 1, kWaitForeverMs - 1);
+  command->footer(
+      "Nothing is kept: no ZooKeeper, no disk. With --json the line that says it is ready is an object.\n"
+      "Examples:\n"
+      "  dlm dev\n"
+      "  dlm dev --groups 4 --replicas 1 --listen 127.0.0.1:0");
+  command->callback([arguments, &globals, &action] {
+    auto listen = parse_host_port(arguments->listen);
+    if (!listen) {
+      throw CLI::ValidationError(
+          "--listen", "'" + printable(arguments->listen) + "' is not host:port, as in 127.0.0.1:7700");
+    }
+    arguments->cluster.listen = *listen;
+    if (arguments->cluster.lease_ms_min > arguments->cluster.lease_ms_max) {
+      throw CLI::ValidationError("--lease-min", "is above --lease-max");
+    }
+    action = [arguments, &globals] { return run_dev(globals, *arguments); };
+  });
+}
+
+}  // namespace dlm::cli

@@ -1,0 +1,119 @@
+#include "client/cli/json_output.h"
+
+#include <boost/json/array.hpp>
+#include <boost/json/serialize.hpp>
+#include <utility>
+
+#include "schema/limits.h"
+#include "schema/text.h"
+
+namespace dlm::cli {
+namespace {
+
+void put_left(JsonObject& object, std::uint32_t left_ms) {
+  if (left_ms == kWaitForeverMs) {
+    object["left_ms"] = nullptr;
+  } else {
+    object["left_ms"] = left_ms;
+  }
+}
+
+template <class List>
+boost::json::array strings(const List& list) {
+  boost::json::array out;
+  for (const auto& text : list) out.emplace_back(printable(text));
+  return out;
+}
+
+JsonObject to_json(const GroupReport& group) {
+  JsonObject out;
+  out["group"] = to_string(group.group);
+  out["epoch"] = group.epoch.value;
+  out["primary"] = printable(group.primary);
+  out["in_sync"] = strings(group.in_sync);
+  out["members"] = strings(group.members);
+  out["era"] = group.era;
+  out["last_index"] = group.last_index.value;
+  out["committed_index"] = group.committed_index.value;
+  out["locks_held"] = group.locks_held;
+  out["waiters"] = group.waiters;
+  out["sessions"] = group.sessions;
+  out["problem"] = printable(group.problem);
+  return out;
+}
+
+}  // namespace
+
+void put_name(JsonObject& object, std::string_view field, std::string_view name) {
+  std::string text = printable(name);
+  if (text != name) object[std::string(field) + "_hex"] = to_hex(name);
+  object[field] = std::move(text);
+}
+
+JsonObject to_json(const LockReport& lock) {
+  JsonObject out;
+  put_name(out, "resource", lock.resource);
+  out["group"] = to_string(lock.group);
+  boost::json::array holders;
+  for (const HoldReport& hold : lock.holders) {
+    JsonObject each;
+    put_name(each, "client_id", hold.client_id);
+    put_name(each, "owner_tag", hold.owner_tag);
+    each["mode"] = to_string(hold.mode);
+    each["lease"] = to_string(hold.lease);
+    each["token"] = hold.token.value;
+    each["count"] = hold.count;
+    each["since_unix_ms"] = hold.since_unix_ms;
+    put_left(each, hold.left_ms);
+    holders.push_back(std::move(each));
+  }
+  out["holders"] = std::move(holders);
+  out["waiter_count"] = lock.waiter_count;
+  boost::json::array waiters;
+  for (const WaitReport& wait : lock.waiters) {
+    JsonObject each;
+    put_name(each, "client_id", wait.client_id);
+    put_name(each, "owner_tag", wait.owner_tag);
+    each["mode"] = to_string(wait.mode);
+    each["since_unix_ms"] = wait.since_unix_ms;
+    put_left(each, wait.left_ms);
+    waiters.push_back(std::move(each));
+  }
+  out["waiters"] = std::move(waiters);
+  return out;
+}
+
+JsonObject to_json(const ClusterReport& cluster) {
+  JsonObject out;
+  out["cluster"] = printable(cluster.cluster);
+  out["ring_version"] = cluster.ring_version;
+  boost::json::array routers;
+  for (const RouterReport& router : cluster.routers) {
+    routers.push_back(JsonObject{{"id", printable(router.id)}, {"address", printable(router.address)}});
+  }
+  out["routers"] = std::move(routers);
+  boost::json::array ring;
+  for (const ClusterReport::Share& share : cluster.ring) {
+    ring.push_back(
+        JsonObject{{"group", to_string(share.group)}, {"weight", share.weight}, {"share", share.share}});
+  }
+  out["ring"] = std::move(ring);
+  boost::json::array groups;
+  for (const GroupReport& group : cluster.groups) groups.push_back(to_json(group));
+  out["groups"] = std::move(groups);
+  return out;
+}
+
+JsonObject error_json(std::string_view status, std::string_view message, const JsonObject& details) {
+  JsonObject error;
+  error["status"] = status;
+  error["message"] = printable(message);
+  for (const auto& [field, value] : details) error[field] = value;
+  return JsonObject{{"error", std::move(error)}};
+}
+
+std::string json_line(const JsonObject& object) {
+  return boost::json::serialize(object) + "\n";
+}
+
+}  // namespace dlm::cli

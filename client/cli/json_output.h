@@ -1,0 +1,32 @@
+// What `dlm --json` prints: stable field names (snake_case, units last), one object on one line.
+//
+// Names may be any bytes, JSON strings may not: "resource" (client_id, owner_tag) is the name itself, unless
+// a "resource_hex" stands beside it; then it is the escaped form that people see, and the hex digits are the
+// name.
+#pragma once
+
+#include <boost/json/object.hpp>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "schema/report.h"
+#include "schema/types.h"
+
+namespace dlm::cli {
+
+using JsonObject = boost::json::object;
+
+// `name`, and `name`_hex where that is needed.
+void put_name(JsonObject& object, std::string_view field, std::string_view name);
+
+JsonObject to_json(const LockReport& lock);
+JsonObject to_json(const ClusterReport& cluster);
+
+// {"error":{"status":"timed_out","message":"...", ...}}; `details` are its further fields.
+JsonObject error_json(std::string_view status, std::string_view message, const JsonObject& details = {});
+
+// The line, with its newline.
+std::string json_line(const JsonObject& object);
+
+}  // namespace dlm::cli

@@ -1,0 +1,239 @@
+#include "client/cli/text_output.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <ctime>
+
+#include "schema/limits.h"
+#include "schema/text.h"
+
+namespace dlm::cli {
+namespace {
+
+std::size_t columns_of(std::string_view text) {
+  return static_cast<std::size_t>(std::count_if(
+      text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0U) != 0x80; }));
+}
+
+bool is_plain(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+         std::string_view("_-./:,@%+=").find(c) != std::string_view::npos;
+}
+
+std::string fixed(double value, int digits) {
+  char buffer[64];
+  std::snprintf(buffer, sizeof buffer, "%.*f", digits, value);
+  return buffer;
+}
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string out;
+  for (const std::string& word : words) {
+    if (!out.empty()) out += ' ';
+    out += word;
+  }
+  return out.empty() ? "-" : out;
+}
+
+std::string mode_text(LockMode mode, std::uint32_t count) {
+  std::string text(to_string(mode));
+  if (count > 1) text += " x" + std::to_string(count);
+  return text;
+}
+
+constexpr std::size_t kNameColumns = 32;
+constexpr std::size_t kModeColumns = 10;
+constexpr std::size_t kOwnerColumns = 28;
+constexpr std::size_t kTokenColumns = 16;
+constexpr std::size_t kLeftColumns = 9;
+
+}  // namespace
+
+std::string shell_quoted(std::string_view word) {
+  if (!word.empty() && std::all_of(word.begin(), word.end(), is_plain)) return std::string(word);
+  std::string out = "'";
+  for (char c : word) {
+    if (c == '\'') {
+      out += "'\\''";
+    } else {
+      out += c;
+    }
+  }
+  return out + "'";
+}
+
+std::string name_arguments(std::string_view resource) {
+  bool typed = printable(resource) == resource && !resource.empty() && resource.front() != '-';
+  return typed ? shell_quoted(resource) : "--name-hex " + shell_quoted(to_hex(resource));
+}
+
+std::string shown(std::string_view name) {
+  return name.empty() ? "\"\"" : printable(name);
+}
+
+std::string utc_time(std::uint64_t unix_ms) {
+  auto seconds = static_cast<std::time_t>(unix_ms / 1000);
+  std::tm parts{};
+  char buffer[64];
+  if (gmtime_r(&seconds, &parts) == nullptr ||
+      std::strftime(buffer, sizeof buffer, "%Y-%m-%dT%H:%M:%SZ", &parts) == 0) {
+    return "?";
+  }
+  return buffer;
+}
+
+std::string age(std::uint64_t since_unix_ms, std::uint64_t now_unix_ms) {
+  std::uint64_t ms = now_unix_ms > since_unix_ms ? now_unix_ms - since_unix_ms : 0;
+  if (ms >= 1000) ms -= ms % 1000;
+  return format_duration_ms(ms);
+}
+
+std::string rough_duration(std::uint32_t ms) {
+  if (ms == kWaitForeverMs) return "for ever";
+  if (ms >= 10'000) return format_duration_ms(ms - ms % 1000);
+  return format_duration_ms(ms);
+}
+
+std::string owner_text(std::string_view client_id, std::string_view owner_tag) {
+  std::string out = shown(client_id);
+  if (!owner_tag.empty()) out += " (tag " + printable(owner_tag) + ")";
+  return out;
+}
+
+void append_padded(std::string& out, std::string_view text, std::size_t columns) {
+  out += text;
+  std::size_t used = columns_of(text);
+  if (used < columns) out.append(columns - used, ' ');
+}
+
+std::string Table::text(std::string_view indent) const {
+  std::vector<std::size_t> widths;
+  for (const auto& row : rows_) {
+    widths.resize(std::max(widths.size(), row.size()));
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], columns_of(row[i]));
+  }
+  std::string out;
+  for (const auto& row : rows_) {
+    out += indent;
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      bool last = i + 1 == row.size();
+      append_padded(out, row[i], last ? 0 : widths[i] + 2);
+    }
+    out += '\n';
+  }
+  return out;
+}
+
+std::string waiting_text(std::string_view resource, const QueuedInfo& queued, std::uint64_t now_unix_ms) {
+  std::string out = "waiting for " + shown(resource) + ": ";
+  if (!queued.holder.client_id.empty()) {
+    out += "held by " + owner_text(queued.holder.client_id, queued.holder.owner_tag);
+    if (queued.holder.since != std::chrono::system_clock::time_point()) {
+      auto since = static_cast<std::uint64_t>(
+          std::chrono::duration_cast<std::chrono::milliseconds>(queued.holder.since.time_since_epoch())
+              .count());
+      out += " since " + utc_time(since) + " (" + age(since, now_unix_ms) + ")";
+    }
+    out += ", ";
+  }
+  return out + "position " + std::to_string(queued.position + 1) + " in line";
+}
+
+std::string lock_text(const LockReport& lock, std::uint64_t now_unix_ms) {
+  std::string out = shown(lock.resource) + "  (group " + to_string(lock.group) + ")\n";
+  if (lock.holders.empty() && lock.waiter_count == 0)
+    return out + "  free: nobody holds it or waits for it\n";
+  for (const HoldReport& hold : lock.holders) {
+    out += "  held by " + owner_text(hold.client_id, hold.owner_tag) + ", " +
+           mode_text(hold.mode, hold.count) + "\n";
+    out += "    token " + std::to_string(hold.token.value) + ", since " + utc_time(hold.since_unix_ms) +
+           " (" + age(hold.since_unix_ms, now_unix_ms) + "), " + std::string(to_string(hold.lease)) +
+           " lease, " + rough_duration(hold.left_ms) + " left\n";
+  }
+  if (lock.waiter_count > 0) out += "  " + std::to_string(lock.waiter_count) + " waiting:\n";
+  std::size_t position = 0;
+  for (const WaitReport& wait : lock.waiters) {
+    out += "    " + std::to_string(++position) + ". " + owner_text(wait.client_id, wait.owner_tag) + ", " +
+           std::string(to_string(wait.mode)) + ", since " + utc_time(wait.since_unix_ms) + " (" +
+           age(wait.since_unix_ms, now_unix_ms) + "), waits " +
+           (wait.left_ms == kWaitForeverMs ? "" : "another ") + rough_duration(wait.left_ms) + "\n";
+  }
+  if (lock.waiters.size() < lock.waiter_count) {
+    out += "    ... and " + std::to_string(lock.waiter_count - lock.waiters.size()) + " more\n";
+  }
+  return out;
+}
+
+std::string list_header() {
+  std::string out;
+  append_padded(out, "RESOURCE", kNameColumns);
+  append_padded(out, "  MODE", kModeColumns + 2);
+  append_padded(out, "  HOLDER", kOwnerColumns + 2);
+  append_padded(out, "  TOKEN", kTokenColumns + 2);
+  append_padded(out, "  LEFT", kLeftColumns + 2);
+  return out + "  WAITING\n";
+}
+
+void append_list_lines(std::string& out, const LockReport& lock) {
+  for (const HoldReport& hold : lock.holders) {
+    append_padded(out, shown(lock.resource), kNameColumns);
+    out += "  ";
+    append_padded(out, mode_text(hold.mode, hold.count), kModeColumns);
+    out += "  ";
+    append_padded(out, owner_text(hold.client_id, hold.owner_tag), kOwnerColumns);
+    out += "  ";
+    append_padded(out, std::to_string(hold.token.value), kTokenColumns);
+    out += "  ";
+    append_padded(out, rough_duration(hold.left_ms), kLeftColumns);
+    out += "  " + std::to_string(lock.waiter_count) + "\n";
+  }
+}
+
+std::string cluster_text(const ClusterReport& cluster) {
+  std::string out = "cluster " + printable(cluster.cluster) + ", ring version " +
+                    std::to_string(cluster.ring_version) + "\n";
+
+  out += "\nRouters\n";
+  Table routers({"ID", "ADDRESS"});
+  for (const RouterReport& router : cluster.routers)
+    routers.add({printable(router.id), printable(router.address)});
+  out += routers.text("  ");
+
+  out += "\nGroups\n";
+  Table groups({"GROUP", "SHARE", "WEIGHT", "EPOCH", "PRIMARY", "IN SYNC", "MEMBERS", "LOG", "LOCKS",
+                "WAITING", "SESSIONS"});
+  std::vector<std::string> problems;
+  for (const GroupReport& group : cluster.groups) {
+    auto share = std::find_if(cluster.ring.begin(), cluster.ring.end(),
+                              [&](const ClusterReport::Share& each) { return each.group == group.group; });
+    bool in_ring = share != cluster.ring.end();
+    bool told = group.problem.empty();
+    auto number = [&](std::uint64_t value) { return told ? std::to_string(value) : std::string("?"); };
+    groups.add(
+        {to_string(group.group), in_ring ? fixed(share->share * 100, 1) + "%" : "-",
+         in_ring ? fixed(share->weight, 2) : "-", std::to_string(group.epoch.value),
+         group.primary.empty() ? "-" : printable(group.primary), joined(group.in_sync), joined(group.members),
+         told ? std::to_string(group.committed_index.value) + "/" + std::to_string(group.last_index.value)
+              : "?",
+         number(group.locks_held), number(group.waiters), number(group.sessions)});
+    if (!told) problems.push_back(to_string(group.group) + ": " + printable(group.problem));
+    if (group.primary.empty() && told) problems.push_back(to_string(group.group) + ": no primary");
+    if (group.in_sync.size() == 1) {
+      problems.push_back(to_string(group.group) +
+                         ": only one replica is in sync; its locks would not survive its loss");
+    }
+  }
+  for (const ClusterReport::Share& share : cluster.ring) {
+    bool known = std::any_of(cluster.groups.begin(), cluster.groups.end(),
+                             [&](const GroupReport& group) { return group.group == share.group; });
+    if (!known)
+      problems.push_back(to_string(share.group) + ": in the ring, but no server has registered for it");
+  }
+  out += groups.text("  ");
+
+  out += problems.empty() ? "\nNo problems\n" : "\nProblems\n";
+  for (const std::string& problem : problems) out += "  " + problem + "\n";
+  return out;
+}
+
+}  // namespace dlm::cli

@@ -1,0 +1,397 @@
+// SessionCore: what answers, grants and the ends of sessions do.
+#include <algorithm>
+#include <utility>
+
+#include "client/core/session_core.h"
+
+namespace dlm::client {
+
+namespace {
+
+constexpr std::uint64_t kRetryMs = 500;
+constexpr std::uint64_t kDoubtMs = 2'000;  // for the answer to what was sent in a session that ended
+
+// The way to the group failed; what was asked for may have been done or not.
+bool no_way(Status status) {
+  return status == Status::unavailable || status == Status::moved || status == Status::not_primary;
+}
+
+}  // namespace
+
+void SessionCore::session_notice(const SessionNotice& notice, std::uint64_t now_ms, Output& out) {
+  advance(now_ms, out);
+  GroupSession& session = sessions_.of(notice.group);
+  if (notice.generation != session.generation) return;  // of a session that is over
+  switch (notice.kind) {
+    case SessionNotice::Kind::opened: {
+      session.open = true;
+      session.heard_ms = now_ms;
+      auto at = operations_.find(notice.cause);
+      // From when it was sent first: it may have reached the group by an earlier way.
+      if (at != operations_.end() && at->second->first_sent_ms != 0) {
+        sessions_.confirm(session, at->second->first_sent_ms, notice.ttl_ms, now_ms);
+        confirmed(session, out);
+      }
+      break;
+    }
+    case SessionNotice::Kind::renewed: {
+      auto sent = std::find_if(heartbeats_.begin(), heartbeats_.end(),
+                               [&](const auto& entry) { return entry.first == notice.cause; });
+      if (sent == heartbeats_.end()) return;
+      heartbeat_unanswered_ = false;
+      std::uint64_t deadline_before = session.deadline_ms;
+      sessions_.confirm(session, sent->second, notice.ttl_ms, now_ms);
+      bool new_groups = std::any_of(notice.moved_to.begin(), notice.moved_to.end(), [&](GroupId group) {
+        const GroupSession* other = sessions_.find(group);
+        return !other || !other->open;
+      });
+      sessions_.moved(session, notice.moved_to, deadline_before);
+      confirmed(sessions_.of(notice.group), out);
+      if (new_groups && connected_) beat(now_ms, out);
+      break;
+    }
+    case SessionNotice::Kind::ended:
+      heartbeat_unanswered_ = false;
+      session_ended(session, now_ms, out);
+      break;
+  }
+  settle_grants(now_ms, out);
+}
+
+// Tells the new deadline of everything whose life hangs on `session`.
+void SessionCore::confirmed(GroupSession& session, Output& out) {
+  for (const GroupSession& other : sessions_.all()) {
+    bool affected = other.group == session.group || std::find(other.moved_to.begin(), other.moved_to.end(),
+                                                              session.group) != other.moved_to.end();
+    if (!other.term || !affected) continue;
+    out.terms.push_back(
+        {other.term, sessions_.effective_deadline_ms(other), sessions_.effective_jeopardy_ms(other)});
+  }
+}
+
+void SessionCore::session_ended(GroupSession& session, std::uint64_t now_ms, Output& out) {
+  GroupId group = session.group;
+  Term term = session.term;
+  std::string message = to_string(group) + " ended the session";
+  sessions_.end(session);
+  lose_term(term, LostCause::session_expired, message, false, now_ms, out);
+  std::vector<GroupId> sources;
+  for (const GroupSession& other : sessions_.all()) {
+    if (std::find(other.moved_to.begin(), other.moved_to.end(), group) != other.moved_to.end()) {
+      sources.push_back(other.group);
+    }
+  }
+  for (GroupId source : sources) {
+    GroupSession& other = sessions_.of(source);
+    Term shared = other.term;
+    sessions_.end_term(other);
+    std::erase(other.moved_to, group);
+    // Any of them may have been among the moved ones.
+    lose_term(shared, LostCause::session_expired, message, true, now_ms, out);
+  }
+  for (Sequence sequence : sequences_sorted()) {
+    auto at = operations_.find(sequence.value);
+    if (at == operations_.end()) continue;
+    Pending& op = *at->second;
+    // A detached hold, and what is done with it, outlives the session.
+    bool detached_hold =
+        op.lease == LeaseKind::detached && (op.kind != OperationKind::acquire || op.stage == Stage::granted);
+    if (op.group == group && !detached_hold) {
+      complete_error(op, Status::session_expired, message, op.lease == LeaseKind::detached, out);
+      finish(sequence);
+    } else if ((!op.group || op.group == group) && op.caller && op.first_sent_ms != 0 &&
+               op.stage == Stage::pending && op.kind != OperationKind::renew) {
+      // It may have been for this group, and done under the session that is over: never to be sent again
+      // under the next. Over this connection its answer may still come.
+      op.doubtful = true;
+      op.give_up_at_ms = now_ms + kDoubtMs;
+      arm(op);
+    }
+  }
+  out.ended.push_back(group);
+  if (connected_) beat(now_ms, out);  // tells the router the next generation
+}
+
+void SessionCore::answer(const Answer& answer, std::uint64_t now_ms, Output& out) {
+  advance(now_ms, out);
+  auto at = operations_.find(answer.sequence.value);
+  if (at == operations_.end()) return;
+  if (answer.session && (answer.session.value & ~std::uint64_t{0xffff}) != base_)
+    return;  // of an abandoned base
+  Pending& op = *at->second;
+  mark_answered(op);
+  switch (op.kind) {
+    case OperationKind::acquire:
+      acquire_answered(op, answer, now_ms, out);
+      break;
+    case OperationKind::release:
+      release_answered(op, answer, now_ms, out);
+      break;
+    case OperationKind::renew:
+      renew_answered(op, answer, now_ms, out);
+      break;
+    case OperationKind::cancel:
+      cancel_answered(op, answer, now_ms, out);
+      break;
+    default:
+      break;  // never sent by clients
+  }
+}
+
+void SessionCore::mark_answered(Pending& op) {
+  if (!op.unanswered) return;
+  op.unanswered = false;
+  --unanswered_;
+}
+
+void SessionCore::acquire_answered(Pending& op, const Answer& answer, std::uint64_t now_ms, Output& out) {
+  if (op.stage == Stage::granted) return;  // said twice
+  bool unwanted = op.stage == Stage::withdrawn;
+  if (answer.status == Status::queued) {
+    window_.answered(op.sequence);
+    op.group = answer.group;
+    if (unwanted) return;
+    op.stage = Stage::queued;
+    op.doubtful = false;
+    op.give_up_at_ms = 0;
+    if (op.queued_ms == 0) op.queued_ms = std::max<std::uint64_t>(1, now_ms);
+    op.holder = answer.holder;
+    arm(op);
+    out.queued.push_back({op.sequence, answer.position, answer.group, answer.holder});
+    return;
+  }
+  if (answer.status == Status::ok) {
+    if (unwanted) {
+      give_back(op.owned.view(), answer.token, answer.group, now_ms, out);
+      complete_error(op, Status::cancelled, "", false, out);
+      finish(op.sequence);
+      return;
+    }
+    op.group = answer.group;
+    if (!op.handle) {
+      complete(op, answer, false, out);
+      finish(op.sequence);
+      return;
+    }
+    op.stage = Stage::granted;
+    ++ungranted_;
+    op.doubtful = false;
+    op.grant = answer;
+    op.give_up_at_ms = now_ms + op.timeout_ms;
+    // A lease that began after a wait began at an unknown time; a renewal will give it a known one.
+    std::uint32_t ttl_ms = answer.ttl_ms != 0 ? answer.ttl_ms : op.owned.view().lease_ms;
+    if (op.queued_ms == 0 && local_deadline_ms(op.first_sent_ms, ttl_ms) > now_ms) {
+      op.lease_sent_ms = op.first_sent_ms;
+    }
+    granted(op, now_ms, out);
+    return;
+  }
+  if (no_way(answer.status)) {
+    if (unwanted) return;  // its cancel decides
+    Answer told = answer;
+    told.status = Status::unavailable;
+    complete(op, std::move(told), true, out);
+    withdraw(op, now_ms, out);
+    return;
+  }
+  if (unwanted) {
+    complete_error(op, Status::cancelled, "", false, out);
+  } else {
+    complete(op, answer, answer.status == Status::stale, out);
+  }
+  finish(op.sequence);
+}
+
+// Completes a granted acquire once there is a local deadline that covers it.
+void SessionCore::granted(Pending& op, std::uint64_t now_ms, Output& out) {
+  const Answer& grant = *op.grant;
+  Term term;
+  if (op.lease != LeaseKind::detached) {
+    if (!sessions_.confirmed(grant.group, now_ms)) {
+      GroupSession& session = sessions_.of(grant.group);
+      bool listed = session.open;
+      session.open = true;
+      if (connected_ && (!listed || !heartbeat_unanswered_)) beat(now_ms, out);
+      arm(op);
+      return;
+    }
+    term = sessions_.find(grant.group)->term;
+  }
+  if (op.lease != LeaseKind::session && op.lease_sent_ms == 0) {
+    if (!op.helper) {
+      Operation view = op.owned.view();
+      view.token = grant.token;
+      Pending& renewal = make(OperationKind::renew, view, now_ms);
+      renewal.subject = op.sequence;
+      renewal.group = grant.group;
+      op.helper = renewal.sequence;
+      send(renewal, now_ms, out);
+    }
+    arm(op);
+    return;
+  }
+  Completion completion;
+  completion.sequence = op.sequence;
+  completion.answer = grant;
+  add_hold(op, grant, term, completion, out);
+  op.caller = false;
+  out.completions.push_back(std::move(completion));
+  finish(op.sequence);
+}
+
+void SessionCore::settle_grants(std::uint64_t now_ms, Output& out) {
+  if (ungranted_ == 0) return;
+  for (Sequence sequence : sequences_sorted()) {
+    auto at = operations_.find(sequence.value);
+    if (at != operations_.end() && at->second->stage == Stage::granted) granted(*at->second, now_ms, out);
+  }
+}
+
+void SessionCore::cancel_answered(Pending& op, const Answer& answer, std::uint64_t now_ms, Output& out) {
+  if (retry_later(op, answer, now_ms)) return;
+  Sequence own = op.sequence;
+  if (auto at = operations_.find(op.subject.value); op.subject && at != operations_.end()) {
+    Pending& acquire = *at->second;
+    if (answer.token) give_back(acquire.owned.view(), answer.token, answer.group, now_ms, out);
+    complete_error(acquire, Status::cancelled, "", false, out);
+    finish(acquire.sequence);
+  }
+  finish(own);
+}
+
+void SessionCore::release_answered(Pending& op, const Answer& answer, std::uint64_t now_ms, Output& out) {
+  if (no_way(answer.status) || (!op.caller && answer.status == Status::overloaded)) {
+    Answer told = answer;
+    told.status = Status::unavailable;
+    complete(op, std::move(told), true, out);
+    retry_later(op, answer, now_ms);
+    return;
+  }
+  complete(op, answer, answer.status == Status::stale, out);
+  finish(op.sequence);
+}
+
+void SessionCore::renew_answered(Pending& op, const Answer& answer, std::uint64_t now_ms, Output& out) {
+  if (op.subject) return renewed_for_grant(op, answer, now_ms, out);
+  auto held = holds_.find(op.hold.value);
+  if (op.hold && held != holds_.end()) {
+    switch (answer.status) {
+      case Status::ok: {
+        std::uint32_t ttl_ms = answer.ttl_ms != 0 ? answer.ttl_ms : op.owned.view().lease_ms;
+        held->second.lease_ms = op.owned.view().lease_ms;
+        confirm_leases(HoldRecord(held->second), op.sequence, op.first_sent_ms, ttl_ms, out);
+        break;
+      }
+      case Status::not_held:
+        lose(op.hold, answer.cause == EndCause::expired ? LostCause::lease_ended : LostCause::not_held,
+             "its renewal was refused: " + std::string(to_string(answer.cause)), false, now_ms, out);
+        break;
+      case Status::invalid_argument:
+      case Status::permission_denied:
+      case Status::overloaded:
+        restore_leases(op.hold, op.sequence, out);
+        break;
+      default:
+        break;
+    }
+  }
+  Answer told = answer;
+  if (no_way(answer.status)) told.status = Status::unavailable;
+  complete(op, std::move(told), no_way(answer.status), out);
+  finish(op.sequence);
+}
+
+void SessionCore::renewed_for_grant(Pending& renewal, const Answer& answer, std::uint64_t now_ms,
+                                    Output& out) {
+  if (retry_later(renewal, answer, now_ms)) return;
+  Sequence own = renewal.sequence;
+  std::uint64_t sent_ms = renewal.first_sent_ms;
+  auto at = operations_.find(renewal.subject.value);
+  if (at != operations_.end() && at->second->stage == Stage::granted) {
+    Pending& acquire = *at->second;
+    acquire.helper = Sequence();
+    std::uint32_t ttl_ms = answer.ttl_ms != 0 ? answer.ttl_ms : acquire.owned.view().lease_ms;
+    if (answer.status == Status::ok && local_deadline_ms(sent_ms, ttl_ms) > now_ms) {
+      acquire.lease_sent_ms = sent_ms;
+      acquire.grant->ttl_ms = answer.ttl_ms;
+      granted(acquire, now_ms, out);
+    } else if (answer.status == Status::ok) {
+      granted(acquire, now_ms, out);  // too slow an answer: once more
+    } else {
+      Answer told = answer;
+      told.message = "its lease ended before the grant arrived";
+      complete(acquire, std::move(told), false, out);
+      withdraw(acquire, now_ms, out);
+    }
+  }
+  finish(own);
+}
+
+bool SessionCore::retry_later(Pending& op, const Answer& answer, std::uint64_t now_ms) {
+  if (!no_way(answer.status) && answer.status != Status::overloaded) return false;
+  op.retry_at_ms = now_ms + kRetryMs;
+  arm(op);
+  return true;
+}
+
+// Nobody wants this acquire any longer: whatever becomes of it, no grant stays. Ends the operation, or leaves
+// it to a cancel in the background.
+void SessionCore::withdraw(Pending& acquire, std::uint64_t now_ms, Output& out) {
+  if (acquire.first_sent_ms == 0) {
+    finish(acquire.sequence);
+    return;
+  }
+  if (acquire.stage == Stage::granted) {
+    give_back(acquire.owned.view(), acquire.grant->token, acquire.group, now_ms, out);
+    finish(acquire.sequence);
+    return;
+  }
+  if (acquire.stage == Stage::withdrawn) return;
+  acquire.stage = Stage::withdrawn;
+  acquire.doubtful = false;
+  acquire.retry_at_ms = 0;
+  Operation view = acquire.owned.view();
+  view.target = acquire.sequence;
+  view.lease_ms = 0;
+  view.wait_ms = 0;
+  Pending& cancel = make(OperationKind::cancel, view, now_ms);
+  cancel.subject = acquire.sequence;
+  cancel.group = acquire.group;
+  acquire.helper = cancel.sequence;
+  send(cancel, now_ms, out);
+}
+
+void SessionCore::give_back(const Operation& acquired, FencingToken token, GroupId group,
+                            std::uint64_t now_ms, Output& out) {
+  Operation view;
+  view.lease = acquired.lease;
+  view.token = token;
+  view.resource = acquired.resource;
+  view.owner_tag = acquired.owner_tag;
+  Pending& release = make(OperationKind::release, view, now_ms);
+  release.group = group;
+  send(release, now_ms, out);
+}
+
+void SessionCore::complete(Pending& op, Answer answer, bool outcome_unknown, Output& out) {
+  if (!op.caller) return;
+  op.caller = false;
+  Completion& completion = out.completions.emplace_back();
+  completion.sequence = op.sequence;
+  completion.answer = std::move(answer);
+  completion.outcome_unknown = outcome_unknown;
+}
+
+void SessionCore::complete_error(Pending& op, Status status, const std::string& message, bool outcome_unknown,
+                                 Output& out) {
+  if (!op.caller) return;
+  Answer answer;
+  answer.sequence = op.sequence;
+  answer.status = status;
+  answer.group = op.group;
+  answer.message = message;
+  if (op.holder) answer.holder = *op.holder;
+  complete(op, std::move(answer), outcome_unknown, out);
+}
+
+}  // namespace dlm::client

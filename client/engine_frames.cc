@@ -1,0 +1,263 @@
+// Engine: between the core's data and the frames on the wire.
+#include <capnp/serialize.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "client/engine.h"
+#include "client/error.h"
+#include "schema/wire/codec.h"
+
+namespace dlm::client {
+
+namespace {
+
+constexpr std::size_t kFrameBytesAim = 1u << 20;
+// More than this unsent, and what follows waits here, in its compact form.
+constexpr std::size_t kQueuedBytesMax = 8u << 20;
+
+std::size_t size_bytes(const Operation& op) {
+  return 128 + op.resource.size() + op.owner_tag.size() + op.client_id.size();
+}
+
+}  // namespace
+
+void Engine::flush(std::uint64_t now_ms) {
+  if (!link_.up()) {
+    // It will all be asked for again on the next connection.
+    unsent_.clear();
+    unsent_queries_.clear();
+    unsent_heartbeat_.reset();
+    return;
+  }
+  if (unsent_heartbeat_) send_heartbeat(*std::exchange(unsent_heartbeat_, std::nullopt));
+  if (!unsent_.empty()) send_operations(now_ms);
+  for (QueryId id : unsent_queries_) send_query(id, now_ms);
+  unsent_queries_.clear();
+}
+
+void Engine::send_heartbeat(const Heartbeat& heartbeat) {
+  capnp::MallocMessageBuilder message(scratch_);
+  auto to = message.initRoot<wire::ClientFrame>().initHeartbeat();
+  to.setNumber(heartbeat.number);
+  auto groups = to.initGroups(static_cast<unsigned>(heartbeat.groups.size()));
+  for (unsigned i = 0; i < groups.size(); ++i) {
+    groups[i].setGroup(heartbeat.groups[i].group.value);
+    groups[i].setGeneration(heartbeat.groups[i].generation);
+    groups[i].setRenew(heartbeat.groups[i].renew);
+  }
+  link_.send(message);
+}
+
+void Engine::send_operations(std::uint64_t now_ms) {
+  std::size_t next = 0;
+  std::vector<Operation> batch;
+  while (next < unsent_.size() && link_.queued_bytes() < kQueuedBytesMax) {
+    batch.clear();
+    std::size_t bytes = 0;
+    while (next < unsent_.size() && batch.size() < kOperationsPerFrameMax && bytes < kFrameBytesAim) {
+      std::optional<Operation> op = core_.operation(unsent_[next++], now_ms);
+      if (!op) continue;  // over in the meantime
+      bytes += size_bytes(*op);
+      batch.push_back(*op);
+    }
+    if (batch.empty()) break;
+    capnp::MallocMessageBuilder message(scratch_);
+    auto operations = message.initRoot<wire::ClientFrame>().initOperations();
+    operations.setAckedBelow(core_.acked_below().value);
+    auto list = operations.initList(static_cast<unsigned>(batch.size()));
+    for (unsigned i = 0; i < list.size(); ++i) wire::write(batch[i], list[i]);
+    link_.send(message);
+  }
+  unsent_.erase(unsent_.begin(), unsent_.begin() + static_cast<std::ptrdiff_t>(next));
+}
+
+void Engine::send_query(QueryId id, std::uint64_t) {
+  auto at = queries_.find(id.value);
+  if (at == queries_.end()) return;
+  const Query& query = at->second;
+  capnp::MallocMessageBuilder message(scratch_);
+  auto to = message.initRoot<wire::ClientFrame>().initQuery();
+  to.setId(id.value);
+  to.setDeadlineMs(query.timeout_ms);
+  auto what = to.initQuery();
+  switch (query.kind) {
+    case Query::Kind::inspect:
+      what.setInspect(wire::as_bytes(query.name));
+      break;
+    case Query::Kind::list: {
+      auto list = what.initList();
+      list.setPrefix(wire::as_bytes(query.name));
+      list.setGroup(query.list.group.value);
+      list.setCursor(query.list.cursor);
+      list.setLimit(query.list.limit);
+      break;
+    }
+    case Query::Kind::status:
+      what.setStatus();
+      break;
+  }
+  link_.send(message);
+}
+
+void Engine::frames_came(const std::vector<wire::Words>& frames) {
+  std::uint64_t now_ms = boottime_ms();
+  // Before anything in them: a hold whose deadline has passed is not to be saved by an answer that was read
+  // late.
+  core_.advance(now_ms, out_);
+  core_.heard(now_ms);
+  for (const wire::Words& words : frames) {
+    try {
+      frame_came(words, now_ms);
+    } catch (const kj::Exception& e) {
+      link_.reconnect(std::string("sent a damaged message: ") + e.getDescription().cStr());
+      break;
+    }
+  }
+  turn();
+}
+
+void Engine::frame_came(wire::Words words, std::uint64_t now_ms) {
+  capnp::ReaderOptions options;
+  options.traversalLimitInWords = 4 * words.size() + 1024;
+  capnp::FlatArrayMessageReader reader(words, options);
+  auto frame = reader.getRoot<wire::RouterFrame>();
+  switch (frame.which()) {
+    case wire::RouterFrame::BATCH: {
+      auto batch = frame.getBatch();
+      for (auto event : batch.getSessions()) {
+        SessionNotice notice;
+        if (static_cast<std::uint16_t>(event.getKind()) > 2) continue;  // of a later protocol
+        notice.kind = static_cast<SessionNotice::Kind>(event.getKind());
+        notice.group = GroupId(event.getGroup());
+        notice.generation = event.getGeneration();
+        notice.ttl_ms = event.getTtlMs();
+        notice.cause = event.getCause();
+        for (std::uint32_t group : event.getMovedTo()) notice.moved_to.emplace_back(group);
+        core_.session_notice(notice, now_ms, out_);
+      }
+      for (auto answer : batch.getAnswers()) core_.answer(wire::read(answer), now_ms, out_);
+      break;
+    }
+    case wire::RouterFrame::REPORT:
+      report_came(frame.getReport());
+      break;
+    case wire::RouterFrame::REFUSAL: {
+      auto refusal = frame.getRefusal();
+      link_.reconnect("refused this client: " + std::string(wire::as_text(refusal.getMessage())));
+      break;
+    }
+    case wire::RouterFrame::WELCOME:
+      break;  // once is enough
+  }
+}
+
+void Engine::report_came(wire::ReportFor::Reader from) {
+  QueryId id(from.getId());
+  auto at = queries_.find(id.value);
+  if (at == queries_.end()) return;
+  auto report = from.getReport();
+  auto status = static_cast<Status>(report.getStatus());
+  std::string message(wire::as_text(report.getMessage()));
+  // Read before it is taken out, for the reader may throw.
+  std::variant<std::monostate, LockReport, LockPage, ClusterReport> value;
+  switch (report.which()) {
+    case wire::Report::LOCK:
+      value = wire::read(report.getLock());
+      break;
+    case wire::Report::PAGE:
+      value = wire::read(report.getPage());
+      break;
+    case wire::Report::CLUSTER:
+      value = wire::read(report.getCluster());
+      break;
+    default:
+      break;
+  }
+  Query query = std::move(at->second);
+  queries_.erase(at);
+  core_.end_query(id);
+  if (status != Status::ok) return fail_query(query, status, message);
+  auto give = [&]<class T>(const Client::Done<T>& done) {
+    if (T* found = std::get_if<T>(&value)) {
+      done(std::move(*found));
+    } else {
+      fail_query(query, Status::unavailable, "the router gave another kind of report");
+    }
+  };
+  std::visit(give, query.done);
+}
+
+void Engine::fail_query(Query& query, Status status, const std::string& message) {
+  Answer answer;
+  answer.status = status == Status::ok ? Status::unavailable : status;
+  answer.message = message;
+  std::string name = query.kind == Query::Kind::inspect ? query.name : std::string();
+  std::visit([&](const auto& done) { done(to_error(answer, name, false)); }, query.done);
+}
+
+// --- the callers
+
+void Engine::tell_refused(const Done& done, Error error) {
+  std::visit(
+      [&](const auto& call) {
+        if constexpr (!std::is_same_v<std::decay_t<decltype(call)>, std::monostate>) call(std::move(error));
+      },
+      done);
+}
+
+void Engine::tell(const Waiting& waiting, const Completion& completion) {
+  const Answer& answer = completion.answer;
+  if (answer.status != Status::ok) {
+    return tell_refused(waiting.done, to_error(answer, waiting.resource, completion.outcome_unknown));
+  }
+  if (auto* done = std::get_if<Client::Done<Lock>>(&waiting.done)) {
+    Hold::Identity identity;
+    identity.id = completion.hold;
+    identity.resource = waiting.resource;
+    identity.owner_tag = waiting.owner_tag;
+    identity.mode = waiting.mode;
+    identity.lease = waiting.lease;
+    identity.group = answer.group;
+    identity.count = answer.count;
+    identity.engine = weak_from_this();
+    identity.term = cell_of(completion.term);
+    auto hold = std::make_shared<Hold>(std::move(identity), answer.token, completion.lease_deadline_ms,
+                                       completion.lease_jeopardy_ms);
+    holds_.emplace(completion.hold.value, hold);
+    (*done)(Lock(std::move(hold)));
+  } else if (auto* released = std::get_if<Client::Done<ReleaseInfo>>(&waiting.done)) {
+    (*released)(ReleaseInfo{answer.count});
+  } else if (auto* renewed = std::get_if<Client::Done<std::chrono::milliseconds>>(&waiting.done)) {
+    (*renewed)(std::chrono::milliseconds(answer.ttl_ms != 0 ? answer.ttl_ms : waiting.lease_ms));
+  } else if (auto* detached = std::get_if<Client::Done<DetachedHold>>(&waiting.done)) {
+    DetachedHold hold;
+    hold.resource = waiting.resource;
+    hold.client_id = waiting.client_id.empty() ? settings_.client_id : waiting.client_id;
+    hold.owner_tag = waiting.owner_tag;
+    hold.token = answer.token;
+    hold.count = answer.count;
+    hold.lease = std::chrono::milliseconds(answer.ttl_ms != 0 ? answer.ttl_ms : waiting.lease_ms);
+    hold.group = answer.group;
+    (*detached)(std::move(hold));
+  }
+}
+
+std::shared_ptr<TermCell> Engine::cell_of(Term term) {
+  if (!term) return nullptr;
+  std::weak_ptr<TermCell>& known = terms_[term.value];
+  std::shared_ptr<TermCell> cell = known.lock();
+  if (cell) return cell;
+  std::uint64_t deadline_ms = 0;
+  std::uint64_t jeopardy_at_ms = 0;
+  for (const GroupSession& session : core_.sessions().all()) {
+    if (session.term != term) continue;
+    deadline_ms = core_.sessions().effective_deadline_ms(session);
+    jeopardy_at_ms = core_.sessions().effective_jeopardy_ms(session);
+  }
+  cell = std::make_shared<TermCell>(term, deadline_ms, jeopardy_at_ms);
+  known = cell;
+  return cell;
+}
+
+}  // namespace dlm::client

@@ -1,0 +1,159 @@
+// The entrance to the lock service: a client, its options, and its calls.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "dlm/lock.h"
+#include "dlm/result.h"
+#include "schema/limits.h"
+#include "schema/report.h"
+#include "schema/types.h"
+
+namespace dlm {
+
+struct ClientEvent {
+  enum class Kind : std::uint8_t {
+    connected,      // to `router`, for the first time or again (also another router)
+    disconnected,   // from `router`, or an attempt failed; `message` says why. The client goes on trying
+    session_ended,  // `group` ended the session: what was held and waited for there is lost
+  };
+  Kind kind = Kind::connected;
+  std::string router;  // host:port
+  GroupId group;       // session_ended
+  std::string message;
+};
+
+struct ClientOptions {
+  // "host:port" each. Empty: environment variable DLM_ROUTERS ("a:7700,b:7700"), else 127.0.0.1:7700 to
+  // :7703.
+  std::vector<std::string> routers;
+  // At most kClientIdBytesMax bytes. One live client per id. Empty: 128 random bits in hex.
+  std::string client_id;
+  // How long holds and waits outlive the last sign of life. The servers' limits apply (kLeaseMsMinDefault…).
+  std::chrono::milliseconds session_ttl{kSessionTtlMsDefault};
+  // How long routers or a group may be unreachable before an operation says unavailable.
+  std::chrono::milliseconds request_timeout{10'000};
+  // Called on the client's I/O thread; must not block and must not throw.
+  std::function<void(const ClientEvent&)> on_event;
+};
+
+// The answer to a request that has to wait.
+struct QueuedInfo {
+  std::uint32_t position = 0;  // requests before this one
+  Holder holder;               // who holds it (or the first of them)
+  GroupId group;
+};
+
+struct AcquireOptions {
+  LockMode mode = LockMode::exclusive;
+  // How long to wait when it is held by others: 0 not at all, nullopt for ever. Counted by the group, from
+  // when it got the request. Whole milliseconds, below 2^32 - 1.
+  std::optional<std::chrono::milliseconds> wait;
+  // What keeps the hold alive; `lease` is for capped and detached holds and required there. Those are not
+  // renewed by themselves.
+  LeaseKind lease_kind = LeaseKind::session;
+  std::chrono::milliseconds lease{0};
+  // Part of the owner: acquisitions with the same client and tag are reentrant, also across threads. At most
+  // kOwnerTagBytesMax bytes.
+  std::string owner_tag;
+  // Instead of the client's.
+  std::optional<std::chrono::milliseconds> request_timeout;
+  // Ends the wait: `cancelled`, once the group has confirmed it (or after a second without a word; a late
+  // grant is then given back by itself).
+  std::stop_token stop;
+  // Called on the client's I/O thread when the request is queued, perhaps again after a failover. Must not
+  // block nor throw.
+  std::function<void(const QueuedInfo&)> on_queued;
+};
+
+// A hold that belongs to no session: whoever knows this may renew and release it, from any process.
+struct DetachedHold {
+  std::string resource;
+  std::string client_id;
+  std::string owner_tag;
+  FencingToken token;
+  std::uint32_t count = 0;             // acquire, renew: acquisitions
+  std::chrono::milliseconds lease{0};  // in force
+  GroupId group;
+};
+
+struct ListOptions {
+  std::string prefix;
+  GroupId group;             // whose locks
+  std::uint64_t cursor = 0;  // 0 to begin, else LockPage::next_cursor
+  std::uint32_t limit = 1000;
+};
+
+// A client: one id, one session in each group it uses, one connection to one router at a time, one I/O
+// thread. All members are thread-safe; operations of all threads leave together. Any number of operations may
+// be under way.
+//
+// Errors common to all operations: unavailable (no router, or not the group, in request_timeout; `message`
+// says which and why), overloaded, invalid_argument (limits; a blocking call from a callback of the library),
+// client_id_in_use, permission_denied, session_expired (the outcome of an operation is unknown then when
+// outcome_unknown says so).
+class Client {
+ public:
+  // Connects in the background; see wait_connected(). Throws LockError (invalid_argument) when the options
+  // are outside their limits, std::system_error when no thread can be started.
+  explicit Client(ClientOptions options = {});
+  // Gives back what is still held (those Locks become LOST), says good-bye; at most a second. Operations
+  // under way end as unavailable. Not from a callback of the library.
+  ~Client();
+  Client(Client&&) noexcept;
+  Client& operator=(Client&&) noexcept;
+
+  const std::string& client_id() const noexcept;
+  // host:port of the router in use; empty: none at the moment.
+  std::string router() const;
+  // Waits for a connection. unavailable: none in time, with each router's reason.
+  Result<void> wait_connected(std::chrono::milliseconds timeout);
+
+  // Acquires the lock, waiting in line. Errors besides the common ones: timed_out (who holds it), cancelled,
+  // would_deadlock (an upgrade while others hold it shared too), not_held/expired (its lease ended before the
+  // grant came).
+  Result<Lock> acquire(std::string_view resource, AcquireOptions options = {});
+  // acquire with wait 0: timed_out at once when others hold it or wait for it.
+  Result<Lock> try_acquire(std::string_view resource, AcquireOptions options = {});
+
+  // Acquires a hold that outlives this client. options.lease is required, lease_kind ignored.
+  Result<DetachedHold> acquire_detached(std::string_view resource, AcquireOptions options);
+  // Uses resource, client_id (empty: own), owner_tag and token; ditto below. Errors: not_held with its cause.
+  Result<ReleaseInfo> release_detached(const DetachedHold& hold);
+  // Restarts the lease, with a new length.
+  Result<DetachedHold> renew_detached(const DetachedHold& hold, std::chrono::milliseconds lease);
+
+  // Reads; answered by the group after a barrier, never stale.
+  Result<LockReport> inspect(std::string_view resource);
+  Result<LockPage> list_page(const ListOptions& options);
+  // Walks all groups page by page; `each` gets every held lock once (locks that come or go meanwhile:
+  // perhaps). It returns false to end the walk.
+  Result<void> list(std::string_view prefix, const std::function<bool(const LockReport&)>& each);
+  Result<ClusterReport> status();
+
+  // The same without blocking, for async.h and event loops: `done` is called once, on the client's I/O
+  // thread, never within the call. It must not block and must not throw.
+  template <class T>
+  using Done = std::function<void(Result<T>)>;
+  void start_acquire(std::string_view resource, AcquireOptions options, Done<Lock> done);
+  void start_acquire_detached(std::string_view resource, AcquireOptions options, Done<DetachedHold> done);
+  void start_release_detached(const DetachedHold& hold, Done<ReleaseInfo> done);
+  void start_renew_detached(const DetachedHold& hold, std::chrono::milliseconds lease,
+                            Done<DetachedHold> done);
+  void start_inspect(std::string_view resource, Done<LockReport> done);
+  void start_list_page(const ListOptions& options, Done<LockPage> done);
+  void start_status(Done<ClusterReport> done);
+
+ private:
+  std::shared_ptr<client::Engine> engine_;
+};
+
+}  // namespace dlm

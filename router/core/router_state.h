@@ -1,0 +1,294 @@
+// The state behind RouterCore, and its steps; each of the .cc files beside it is one concern of it. Internal
+// to router/core.
+#pragma once
+
+#include <boost/unordered/unordered_flat_map.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "router/core/pending.h"
+#include "router/core/router_core.h"
+#include "router/core/routes.h"
+
+namespace dlm::router {
+
+enum class SessionState : std::uint8_t {
+  none,     // this connection has not opened it
+  opening,  // open_session is in a call
+  open,     // the client knows it is
+  ended,    // the group ended it; the client will come with the next generation
+};
+
+// A connection's session in one group.
+struct GroupSession {
+  std::uint32_t generation = 0;
+  SessionState state = SessionState::none;
+  bool beat_waiting = false;      // it is in its group's `beats`
+  std::uint64_t beat_number = 0;  // the newest heartbeat that asks for its renewal
+};
+
+enum class Phase : std::uint8_t {
+  free,
+  fresh,    // nothing heard yet
+  waiting,  // said Hello; there is no view yet
+  ready,
+  leaving,  // said bye
+  closed,   // to be told in the next turn
+};
+
+struct Connection {
+  Phase phase = Phase::free;
+  std::uint32_t life = 0;  // uses of this slot
+  std::uint32_t slot = 0;
+  std::string client_id;
+  std::string asked_cluster;           // waiting
+  std::vector<GroupListing> listings;  // waiting
+  std::uint64_t base = 0;
+  std::uint32_t ttl_ms = 0;
+  Sequence acked_below;
+  TimeMs since = 0;                    // of the phase
+  std::vector<GroupSession> sessions;  // by index of the group; may be shorter than the groups
+  std::uint32_t first_pending = kNone;
+  std::size_t pending = 0;
+  std::size_t queries = 0;
+  std::uint32_t closes_left = 0;  // leaving
+  // What the next turn tells the client. Kept after it until the next addition, so that frames may borrow
+  // from it.
+  std::vector<SessionNotice> notices;
+  std::vector<Answer> answers;
+  bool dirty = false;
+  bool delivered = false;
+
+  ConnectionId id() const { return ConnectionId(std::uint64_t{life} << 32 | slot); }
+};
+
+// An operation of the router's own in a submit. Sequence 0, so at most one of a session in each submit.
+struct Internal {
+  enum class Kind : std::uint8_t { open, beat, close };
+  Kind kind = Kind::open;
+  ConnectionId connection;
+  SessionId session;
+  std::uint32_t generation = 0;
+  std::uint64_t cause = 0;
+};
+
+struct Call {
+  CallId id;
+  ServerId server;
+  TimeMs sent_at = 0;
+  std::vector<PendingRef> operations;
+  std::vector<Internal> internals;
+};
+
+struct Group {
+  GroupId id;
+  std::uint32_t index = 0;
+  ServerId server;                  // of the configuration's primary; none: there is none
+  std::vector<PendingRef> waiting;  // from `head`, in order of arrival; may name slots whose use is over
+  std::size_t head = 0;
+  std::vector<ConnectionId> beats;
+  std::vector<ConnectionId> closes;
+  std::vector<Call> calls;
+  TimeMs retry_at = 0;
+  std::uint32_t pause_ms = 0;
+  TimeMs deadline = kNever;  // not later than the earliest of what waits or is in flight
+  TimeMs beats_at = 0;       // when heartbeats alone may leave
+  bool troubled = false;
+  TimeMs troubled_since = 0;
+  std::string trouble;
+};
+
+struct Server {
+  ServerId id;
+  coordinator::MemberName name;
+  std::string address;
+  bool up = false;
+  std::string why;  // not up
+};
+
+struct PendingQuery {
+  ConnectionId connection;
+  std::uint64_t id = 0;  // the client's
+  Query query;
+  TimeMs deadline = 0;
+  TimeMs retry_at = 0;
+  std::uint32_t pause_ms = 0;
+  CallId call;  // none: it waits
+  ServerId server;
+  std::uint64_t assembly = 0;  // part of the status of the cluster
+  std::string trouble;
+};
+
+// A status of the cluster that is being put together.
+struct Assembly {
+  ConnectionId connection;
+  std::uint64_t id = 0;
+  ClusterReport report;
+  std::size_t parts_left = 0;
+};
+
+class RouterCore::State {
+ public:
+  explicit State(const RouterOptions& options) : options_(options) {}
+
+  // clients.cc
+  ConnectionId connect(TimeMs now);
+  void hello(ConnectionId id, const Hello& hello, TimeMs now);
+  void operations(ConnectionId id, Sequence acked_below, std::span<const Operation> list, TimeMs now);
+  void heartbeat(ConnectionId id, std::uint64_t number, std::span<const GroupListing> listings, TimeMs now);
+  void bye(ConnectionId id, TimeMs now);
+  void refuse(ConnectionId id, Status status, std::string message);
+  void disconnect(ConnectionId id);
+
+  // groups.cc
+  void view(const coordinator::ClusterView& view, TimeMs now);
+  void link_up(ServerId id, TimeMs now);
+  void link_down(ServerId id, bool gone, const std::string& why, TimeMs now);
+  void submit_failed(CallId id, const std::string& why, TimeMs now);
+
+  // answers.cc
+  void submitted(CallId id, std::vector<Answer>&& answers, TimeMs now);
+  void late_answers(ServerId server, GroupId group, std::vector<Answer>&& answers, TimeMs now);
+
+  // queries.cc
+  void query(ConnectionId id, std::uint64_t number, std::uint32_t deadline_ms, Query query, TimeMs now);
+  void queried(CallId id, bool reached, QueryReport&& report, TimeMs now);
+
+  // router_core.cc
+  void turn(TimeMs now, RouterOutput& output);
+  TimeMs next_turn() const;
+  const Routes& routes() const { return routes_; }
+  RouterStats stats() const {
+    return {connections_.size() - free_connections_.size(), pending_.size(), queries_.size()};
+  }
+
+ private:
+  // --- clients.cc ---
+  Connection* get(ConnectionId id);
+  // The connection if operations, heartbeats and queries are expected of it; else it is refused where that is
+  // due.
+  Connection* speaking(ConnectionId id);
+  GroupSession& session(Connection& connection, std::uint32_t group);
+  void admit(Connection& connection, TimeMs now);
+  void take_listings(Connection& connection, std::span<const GroupListing> listings, std::uint64_t beat);
+  void close(Connection& connection, bool refused, Status status, std::string message);
+  void forget(Connection& connection);
+  void free_slot(Connection& connection);
+  void mark(Connection& connection);
+  void say(Connection& connection, SessionNotice notice);
+  void say(Connection& connection, Answer&& answer);
+  void refuse_operation(Connection& connection, const Operation& op, Status status, std::string message);
+  bool check(Connection& connection, const Operation& op);
+  void expire_clients(TimeMs now);
+
+  // --- groups.cc ---
+  Group* group_of(GroupId id);  // null: not of this cluster
+  Group& add_group(GroupId id, TimeMs now);
+  Server* server_of(ServerId id);
+  void follow_servers(const coordinator::ClusterView& view, TimeMs now);
+  void follow_primary(Group& group, TimeMs now);
+  void follow_ring(TimeMs now);
+  void admit_waiting(TimeMs now);
+  void place(Pending& pending);  // in its group's queue, or parked; may answer at once
+  void park(Pending& pending);
+  void requeue(Group& group, std::vector<PendingRef>& back);
+  // Everything that was with the group's primary is to be sent again.
+  void withdraw(Group& group);
+  void withdraw_call(Group& group, Call& call, std::vector<PendingRef>& back);
+  void pause(Group& group, TimeMs now);
+  void trouble(Group& group, std::string why, TimeMs now);
+  void well(Group& group);
+  Call* find_call(CallId id, Group*& group);
+
+  // --- sending.cc ---
+  void expire_group(Group& group, TimeMs now);
+  void expire_parked(TimeMs now);
+  void expire(Pending& pending, TimeMs now);
+  std::string describe(const Group& group, TimeMs now) const;
+  void time_out_calls(Group& group, TimeMs now, RouterOutput& output);
+  bool can_send(const Group& group, TimeMs now);
+  void send(Group& group, TimeMs now, RouterOutput& output);
+  void take_operations(Group& group, Call& call, Submit& submit);
+  void take_beats(Group& group, Call& call, Submit& submit);
+  void take_closes(Group& group, Call& call, Submit& submit);
+
+  // --- answers.cc ---
+  struct Verdict {
+    TimeMs now = 0;
+    std::vector<PendingRef> back;  // to be sent again
+    // Sessions (by connection slot) whose opening was refused in this call, with the group's words.
+    boost::unordered_flat_map<std::uint32_t, Answer> refused;
+    std::string trouble;  // not empty: the group asks to be asked later
+    bool served = false;
+  };
+  void internal_answers(Group& group, const Call& call, std::vector<Answer>& answers, Verdict& verdict);
+  void internal_answer(Group& group, const Internal& internal, Answer& answer, Verdict& verdict);
+  void operation_answer(Group& group, Pending& pending, Answer&& answer, Verdict& verdict);
+  void session_unknown(Group& group, Pending& pending, Answer&& answer, Verdict& verdict);
+  void end_session(Group& group, Connection& connection, std::uint32_t generation, std::uint64_t cause,
+                   std::vector<PendingRef>& back);
+  void undo(Group& group, const Internal& internal);
+  void finish(Pending& pending, Answer&& answer);
+  void finish(Pending& pending, Status status, std::string message);
+  void unlink(Pending& pending);
+
+  // --- queries.cc ---
+  void begin_status(Connection& connection, std::uint64_t number, TimeMs deadline, TimeMs now);
+  void send_query(std::uint64_t key, PendingQuery& query, TimeMs now, RouterOutput& output);
+  void send_queries(TimeMs now, RouterOutput& output);
+  void retry_query(std::uint64_t key, PendingQuery& query, std::string why, TimeMs now);
+  void finish_query(std::uint64_t key, QueryReport&& report);
+  void finish_part(const PendingQuery& query, QueryReport&& report);
+  void fail_queries(ServerId server, const std::string& why, TimeMs now);
+  void expire_queries(TimeMs now);
+  void forget_queries(ConnectionId connection);
+
+  // --- router_core.cc ---
+  void deliver(RouterOutput& output);
+  TimeMs next_turn(const Group& group) const;
+  CallId next_call(std::uint32_t group) { return CallId(++calls_ << 16 | group); }
+
+  RouterOptions options_;
+  Routes routes_;
+
+  std::deque<Connection> connections_;
+  std::vector<std::uint32_t> free_connections_;
+  boost::unordered_flat_map<std::uint64_t, ConnectionId> by_base_;
+  std::deque<ConnectionId> fresh_;  // in order of acceptance; may name connections that spoke or went
+  std::vector<ConnectionId> hello_waiting_;
+  std::vector<ConnectionId> leaving_;
+  std::vector<ConnectionId> dirty_;
+  std::vector<ConnectionId> welcomes_;
+  std::vector<ClientClose> closes_;
+  // Slots of closed connections. The frames of the next turn still borrow from them, so they are free the
+  // turn after.
+  std::vector<std::uint32_t> retired_;
+  std::vector<std::uint32_t> freeing_;
+
+  PendingTable pending_;
+  std::vector<PendingRef> parked_;
+  TimeMs parked_retry_at_ = kNever;
+  TimeMs parked_deadline_ = kNever;
+
+  std::deque<Group> groups_;
+  std::map<GroupId, std::uint32_t> group_index_;
+  std::map<ServerId, Server> servers_;
+  std::map<coordinator::MemberName, ServerId> server_index_;
+  std::uint32_t last_server_ = 0;
+  std::vector<LinkChange> links_;
+  std::uint64_t calls_ = 0;
+
+  std::map<std::uint64_t, PendingQuery> queries_;
+  std::map<CallId, std::uint64_t> query_calls_;
+  std::map<std::uint64_t, Assembly> assemblies_;
+  std::vector<std::uint64_t> queries_waiting_;
+  std::vector<ClientReport> reports_;
+  TimeMs queries_deadline_ = kNever;
+  std::uint64_t last_query_ = 0;
+};
+
+}  // namespace dlm::router

@@ -1,0 +1,227 @@
+// What leaves: submits of operations, session openings, heartbeats and closings; and what ends because its
+// time has passed.
+#include <algorithm>
+#include <cstdio>
+#include <string>
+#include <utility>
+
+#include "router/core/router_state.h"
+
+namespace dlm::router {
+
+// --- deadlines ---------------------------------------------------------------
+
+std::string RouterCore::State::describe(const Group& group, TimeMs now) const {
+  if (!group.troubled) return to_string(group.id) + ": no answer in time";
+  const TimeMs since = now > group.troubled_since ? now - group.troubled_since : 0;
+  char seconds[32];
+  std::snprintf(seconds, sizeof seconds, "%.1f", static_cast<double>(since) / 1000);
+  return to_string(group.id) + ": no primary reachable since " + seconds + " s (" + group.trouble + ")";
+}
+
+void RouterCore::State::expire(Pending& pending, TimeMs now) {
+  std::string message;
+  if (pending.group != kNone) {
+    const Group& group = groups_[pending.group];
+    message = pending.state == PendingState::parked
+                  ? to_string(group.id) + " does not own the resource, and no newer ring has come"
+                  : describe(group, now);
+  } else {
+    message = routes_.ready() ? "no ring: the cluster has no groups yet"
+                              : "no ring: this router has not reached the coordinator yet";
+  }
+  message += pending.sent ? "; whether it was executed is not known" : "; nothing was done";
+  finish(pending, Status::unavailable, std::move(message));
+}
+
+void RouterCore::State::expire_group(Group& group, TimeMs now) {
+  if (now < group.deadline) return;
+  group.deadline = kNever;
+  auto look = [&](const PendingRef& ref) {
+    Pending* pending = pending_.get(ref);
+    if (pending == nullptr || pending->deadline == 0) return;
+    if (pending->state == PendingState::queued || pending->told_queued) return;  // its group ends it
+    if (pending->deadline <= now) {
+      expire(*pending, now);
+    } else {
+      group.deadline = std::min(group.deadline, pending->deadline);
+    }
+  };
+  for (std::size_t i = group.head; i < group.waiting.size(); ++i) look(group.waiting[i]);
+  for (const Call& call : group.calls) std::for_each(call.operations.begin(), call.operations.end(), look);
+}
+
+void RouterCore::State::expire_parked(TimeMs now) {
+  if (now >= parked_deadline_) {
+    parked_deadline_ = kNever;
+    for (const PendingRef& ref : parked_) {
+      Pending* pending = pending_.get(ref);
+      if (pending == nullptr || pending->state != PendingState::parked) continue;
+      if (pending->deadline == 0 || pending->told_queued) continue;
+      if (pending->deadline <= now) {
+        expire(*pending, now);
+      } else {
+        parked_deadline_ = std::min(parked_deadline_, pending->deadline);
+      }
+    }
+  }
+  if (now < parked_retry_at_) return;
+  parked_retry_at_ = kNever;
+  std::vector<PendingRef> parked;
+  parked.swap(parked_);
+  std::map<std::uint32_t, std::vector<PendingRef>> back;
+  for (const PendingRef& ref : parked) {
+    Pending* pending = pending_.get(ref);
+    if (pending == nullptr || pending->state != PendingState::parked) continue;
+    place(*pending);
+    if (pending->state != PendingState::waiting || pending_.get(ref) == nullptr) continue;
+    groups_[pending->group].waiting.pop_back();
+    back[pending->group].push_back(ref);
+  }
+  for (auto& [index, refs] : back) requeue(groups_[index], refs);
+}
+
+void RouterCore::State::time_out_calls(Group& group, TimeMs now, RouterOutput& output) {
+  for (const Call& call : group.calls) {
+    if (call.sent_at + options_.submit_timeout_ms > now) continue;
+    LinkChange change;
+    change.kind = LinkChange::Kind::reconnect;
+    change.server = call.server;
+    output.links.push_back(std::move(change));
+    link_down(call.server, false, "no answer to a submit in time", now);
+    return;  // the calls are withdrawn, with those of the server's other groups
+  }
+}
+
+// --- sending -----------------------------------------------------------------
+
+bool RouterCore::State::can_send(const Group& group, TimeMs now) {
+  if (!group.server || group.calls.size() >= options_.calls_per_group_max || now < group.retry_at)
+    return false;
+  const Server* server = server_of(group.server);
+  return server != nullptr && server->up;
+}
+
+void RouterCore::State::send(Group& group, TimeMs now, RouterOutput& output) {
+  while (can_send(group, now)) {
+    while (group.head < group.waiting.size()) {
+      const Pending* pending = pending_.get(group.waiting[group.head]);
+      if (pending != nullptr && pending->state == PendingState::waiting && pending->group == group.index)
+        break;
+      ++group.head;
+    }
+    const bool has_operations = group.head < group.waiting.size();
+    const bool has_beats = !group.beats.empty() && (has_operations || now >= group.beats_at);
+    if (!has_operations && !has_beats && group.closes.empty()) break;
+
+    Call call;
+    call.id = next_call(group.index);
+    call.server = group.server;
+    call.sent_at = now;
+    Submit submit;
+    submit.call = call.id;
+    submit.server = group.server;
+    submit.group = group.id;
+    take_operations(group, call, submit);
+    if (!group.beats.empty()) {
+      take_beats(group, call, submit);
+      group.beats_at = now + options_.heartbeat_tick_ms;
+    }
+    if (group.head == group.waiting.size()) take_closes(group, call, submit);
+    if (submit.operations.empty()) break;
+    group.calls.push_back(std::move(call));
+    output.submits.push_back(std::move(submit));
+  }
+  if (group.head == group.waiting.size()) {
+    group.waiting.clear();
+    group.head = 0;
+  }
+}
+
+void RouterCore::State::take_operations(Group& group, Call& call, Submit& submit) {
+  const std::size_t count = std::min(group.waiting.size() - group.head, options_.submit_operations_max);
+  submit.operations.reserve(count + count / 8 + 2);
+  call.operations.reserve(count);
+  std::size_t bytes = 0;
+  while (group.head < group.waiting.size() && submit.operations.size() < options_.submit_operations_max &&
+         bytes < options_.submit_bytes_max) {
+    const PendingRef ref = group.waiting[group.head++];
+    Pending* pending = pending_.get(ref);
+    if (pending == nullptr || pending->state != PendingState::waiting || pending->group != group.index)
+      continue;
+    Connection& connection = connections_[pending->connection];
+    GroupSession& session = this->session(connection, group.index);
+    const SessionId current = session_of(connection.base, session.generation);
+    if (session.state == SessionState::none && pending->op.session == current) {
+      Operation open;
+      open.kind = OperationKind::open_session;
+      open.session = current;
+      open.acked_below = connection.acked_below;
+      open.lease_ms = connection.ttl_ms;
+      open.client_id = connection.client_id;
+      submit.operations.push_back(open);
+      call.internals.push_back(
+          {Internal::Kind::open, connection.id(), current, session.generation, pending->op.sequence.value});
+      session.state = SessionState::opening;
+      bytes += connection.client_id.size();
+    }
+    Operation op = pending->view();
+    op.acked_below = connection.acked_below;
+    submit.operations.push_back(op);
+    call.operations.push_back(ref);
+    bytes += pending->bytes.size();
+    pending->state = PendingState::in_flight;
+    pending->call = call.id.value;
+    pending->sent = true;
+  }
+}
+
+void RouterCore::State::take_beats(Group& group, Call& call, Submit& submit) {
+  std::vector<ConnectionId> later;
+  for (std::size_t i = 0; i < group.beats.size(); ++i) {
+    if (submit.operations.size() >= 2 * options_.submit_operations_max) {
+      later.insert(later.end(), group.beats.begin() + static_cast<std::ptrdiff_t>(i), group.beats.end());
+      break;
+    }
+    Connection* connection = get(group.beats[i]);
+    if (connection == nullptr) continue;
+    GroupSession& session = this->session(*connection, group.index);
+    if (session.state == SessionState::opening) {  // never two of sequence 0 for a session in a submit
+      later.push_back(group.beats[i]);
+      continue;
+    }
+    session.beat_waiting = false;
+    if (session.state != SessionState::open || session.beat_number == 0) continue;
+    Operation beat;
+    beat.kind = OperationKind::heartbeat;
+    beat.session = session_of(connection->base, session.generation);
+    beat.acked_below = connection->acked_below;
+    submit.operations.push_back(beat);
+    call.internals.push_back(
+        {Internal::Kind::beat, connection->id(), beat.session, session.generation, session.beat_number});
+    session.beat_number = 0;
+  }
+  group.beats.swap(later);
+}
+
+void RouterCore::State::take_closes(Group& group, Call& call, Submit& submit) {
+  std::vector<ConnectionId> later;
+  for (ConnectionId id : group.closes) {
+    Connection* connection = get(id);
+    if (connection == nullptr) continue;
+    GroupSession& session = this->session(*connection, group.index);
+    if (session.state == SessionState::opening) {
+      later.push_back(id);
+      continue;
+    }
+    Operation close;
+    close.kind = OperationKind::close_session;
+    close.session = session_of(connection->base, session.generation);
+    close.acked_below = connection->acked_below;
+    submit.operations.push_back(close);
+    call.internals.push_back({Internal::Kind::close, id, close.session, session.generation, 0});
+  }
+  group.closes.swap(later);
+}
+
+}  // namespace dlm::router

@@ -1,0 +1,297 @@
+// GroupCore's public face: inputs, and the turn that carries out what they led to.
+#include "server/core/group_core.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <limits>
+#include <utility>
+
+#include "server/core/entry_codec.h"
+#include "server/core/group_core_impl.h"
+
+namespace dlm::server {
+namespace {
+
+constexpr TimeMs kNever = std::numeric_limits<TimeMs>::max();
+
+const char* name_of(Role role) {
+  switch (role) {
+    case Role::outsider:
+      return "outsider";
+    case Role::backup:
+      return "backup";
+    case Role::preparing:
+      return "preparing to be primary";
+    case Role::primary:
+      return "primary";
+  }
+  return "?";
+}
+
+std::string names_of(const std::vector<MemberName>& members) {
+  std::string names;
+  for (const MemberName& member : members) {
+    if (!names.empty()) names += ' ';
+    names += coordinator::to_string(member);
+  }
+  return names.empty() ? "nobody" : names;
+}
+
+// Whether every entry can be read: a batch is checked where it arrives, so that it can be relied on when it
+// is applied.
+bool is_sound(const Batch& batch) {
+  if (!batch.entries) return false;
+  BatchReader reader(*batch.entries);
+  Operation op;
+  while (reader.next(op)) {
+  }
+  return reader.ok();
+}
+
+}  // namespace
+
+void broken_invariant(const char* what, const std::string& state) {
+  std::fprintf(stderr, "broken invariant: %s; %s\n", what, state.c_str());
+  std::abort();
+}
+
+void GroupOutput::clear() {
+  finished.clear();
+  later.clear();
+  reports.clear();
+  replies.clear();
+  appends.clear();
+  installs.clear();
+  propose.reset();
+  touch_coordinator = false;
+  notes.clear();
+}
+
+GroupCore::Impl::Impl(const GroupOptions& options)
+    : options_(options),
+      group_(options.replica.group),
+      replica_(options.replica),
+      table_(std::make_unique<LockTable>(options.table)),
+      submits_(group_),
+      collector_(options.batch_operations_max, options.batch_bytes_max) {}
+
+void GroupCore::Impl::note(std::string line) {
+  out_.notes.push_back(to_string(group_) + ": " + std::move(line));
+}
+
+// --- the turn --------------------------------------------------------------------------------------------
+
+void GroupCore::Impl::turn(const Instant& now) {
+  expiries_left_ = options_.expiries_per_turn_max;
+  if (now.ms >= replica_.next_tick()) replica_.tick(now.ms, wanted_);
+  do {
+    carry_out(now);
+  } while (advance(now));
+  send_chunks(now.ms);
+  hand_over_messages();
+}
+
+// Puts something more into the replica, as long as there is something that may go in now.
+bool GroupCore::Impl::advance(const Instant& now) {
+  if (epoch_entries_due_) return begin_epoch(now);
+  if (!serving_) return false;
+  bool advanced = false;
+  const bool expire_first =
+      expiry_is_due(now) && expiries_left_ > 0 && !(clients_turn_ && !collector_.empty());
+  if (replica_.can_append()) advanced = expire_first ? append_expiries(now) : append_batch(now);
+  return take_barriers(now) || advanced;
+}
+
+// The first entry of an epoch: the floor of its era's tokens, and for a group that is brand new (nobody has
+// ever logged anything that could have survived) the arcs that the ring gives it.
+bool GroupCore::Impl::begin_epoch(const Instant& now) {
+  epoch_entries_due_ = false;
+  if (replica_.role() != Role::preparing) return false;
+  std::string arcs;
+  const bool is_new = !replica_.applied_index() && !replica_.last_index();
+  if (is_new) {
+    std::vector<OwnedArc> owned;
+    for (const coordinator::Arc& arc : coordinator::Ring(ring_).arcs_of(group_))
+      owned.push_back({arc.begin, arc.end});
+    arcs = encode_arcs(owned);
+  }
+  Operation op;
+  op.kind = OperationKind::start_epoch;
+  op.token = FencingToken(replica_.config().config.era << 40);
+  op.resource = arcs;
+  BatchWriter writer;
+  writer.stamp(now.unix_ms);
+  writer.add(op);
+  replica_.set_epoch_entries(writer.take(), now.ms, wanted_);
+  return true;
+}
+
+// In the order of ReplicaOutput's fields; a snapshot was installed when its last chunk came. Messages stay in
+// wanted_ until the end of the turn, where more may join them.
+void GroupCore::Impl::carry_out(const Instant& now) {
+  std::vector<Batch> batches = std::exchange(wanted_.apply, {});
+  for (const Batch& batch : batches) apply(batch, now);
+  follow_role(now);
+  answer_reads(wanted_.barrier_passed, now);
+  begin_or_cancel_snapshots();
+}
+
+void GroupCore::Impl::hand_over_messages() {
+  for (std::size_t i = 0; i < wanted_.replies.size(); ++i) {
+    out_.replies.push_back({reply_requests_[i], false, std::move(wanted_.replies[i])});
+  }
+  reply_requests_.clear();
+  for (Append& append : wanted_.appends) out_.appends.push_back(std::move(append));
+  if (wanted_.propose) out_.propose = std::move(wanted_.propose);
+  out_.touch_coordinator = out_.touch_coordinator || wanted_.touch_coordinator;
+  wanted_.clear();
+}
+
+void GroupCore::Impl::follow_role(const Instant& now) {
+  if (std::exchange(wanted_.role_changed, false)) {
+    note(std::string(name_of(replica_.role())) + " in epoch " + std::to_string(replica_.epoch().value) +
+         ", " + who_is_primary() + ", in sync: " + names_of(replica_.config().config.in_sync));
+    epoch_entries_due_ = replica_.role() == Role::preparing;
+    if (epoch_entries_due_ && serving_) stop_serving();
+  }
+  const bool serves = replica_.serving();
+  if (serves == serving_) return;
+  if (serves) {
+    start_serving(now);
+  } else {
+    stop_serving();
+    if (replica_.role() == Role::primary) note("alone and without the coordinator: does not serve");
+  }
+}
+
+TimeMs GroupCore::Impl::next_turn() const {
+  TimeMs next = replica_.next_tick();
+  // With a batch out, its commit brings the next turn.
+  const bool may_expire =
+      serving_ && replica_.can_append() && replica_.applied_index() == replica_.last_index();
+  if (may_expire) next = std::min(next, clock_.next_deadline());
+  return next;
+}
+
+// --- the coordinator and other members -------------------------------------------------------------------
+
+void GroupCore::Impl::note_config(const VersionedConfig& config) {
+  if (config.version <= noted_config_.version) return;
+  if (config.config.in_sync != noted_config_.config.in_sync && noted_config_.version > 0) {
+    note("in sync: " + names_of(config.config.in_sync) +
+         " (before: " + names_of(noted_config_.config.in_sync) + ")");
+  }
+  noted_config_ = config;
+}
+
+void GroupCore::Impl::reply_added(std::size_t replies_before, RequestId request) {
+  if (wanted_.replies.size() != replies_before + 1)
+    broken_invariant("one reply to a message", replica_.describe());
+  reply_requests_.push_back(request);
+}
+
+void GroupCore::Impl::on_append(RequestId request, const MemberName& from, const Append& message,
+                                TimeMs now) {
+  for (const Batch& batch : message.batches) {
+    if (is_sound(batch)) continue;
+    note("a batch from " + coordinator::to_string(from) + " is damaged: refused");
+    out_.replies.push_back({request, true, {}});
+    return;
+  }
+  const std::size_t replies_before = wanted_.replies.size();
+  replica_.on_append(from, message, now, wanted_);
+  reply_added(replies_before, request);
+}
+
+// --- the public face -------------------------------------------------------------------------------------
+
+GroupCore::GroupCore(const GroupOptions& options) : impl_(std::make_unique<Impl>(options)) {}
+GroupCore::~GroupCore() = default;
+
+void GroupCore::submit(ChannelId channel, RequestId request, std::span<const Operation> operations,
+                       const Instant& now) {
+  impl_->submit(channel, request, operations, now);
+}
+
+void GroupCore::query(RequestId request, GroupQuery query, const Instant&) {
+  impl_->query(request, std::move(query));
+}
+
+void GroupCore::channel_closed(ChannelId channel) {
+  impl_->submits_.abandon(channel);
+  boost::unordered::erase_if(impl_->later_channels_,
+                             [&](const auto& entry) { return entry.second == channel; });
+}
+
+void GroupCore::on_view(const VersionedConfig& config, const std::vector<MemberName>& alive,
+                        const coordinator::RingRecord& ring, const Instant& now) {
+  if (ring.version > impl_->ring_.version) impl_->ring_ = ring;
+  impl_->alive_ = alive;
+  // A group must not come into being before it is known which arcs it owns.
+  if (config.version == 0 && impl_->ring_.version == 0) return;
+  impl_->note_config(config);
+  impl_->replica_.on_view(config, alive, now.ms, impl_->wanted_);
+}
+
+void GroupCore::on_proposed(bool accepted, const Instant& now) {
+  impl_->replica_.on_proposed(accepted, now.ms, impl_->wanted_);
+}
+
+void GroupCore::on_touched(bool ok, TimeMs sent, const Instant& now) {
+  impl_->replica_.on_touched(ok, sent, now.ms, impl_->wanted_);
+}
+
+void GroupCore::on_append(RequestId request, const MemberName& from, const Append& message,
+                          const Instant& now) {
+  impl_->on_append(request, from, message, now.ms);
+}
+
+void GroupCore::on_install(RequestId request, const MemberName& from, const Install& message,
+                           const Instant& now) {
+  impl_->on_install(request, from, message, now.ms);
+}
+
+void GroupCore::on_reply(const AppendReply& reply, const Instant& now) {
+  impl_->replica_.on_reply(reply, now.ms, impl_->wanted_);
+}
+
+void GroupCore::on_link_down(const MemberName& member, bool gone, const Instant& now) {
+  impl_->replica_.on_link_down(member, gone, now.ms, impl_->wanted_);
+}
+
+bool GroupCore::step_down(const Instant& now) {
+  return impl_->replica_.step_down(now.ms, impl_->wanted_);
+}
+
+void GroupCore::turn(const Instant& now, GroupOutput& output) {
+  impl_->turn(now);
+  output.clear();
+  std::swap(output, impl_->out_);
+}
+
+TimeMs GroupCore::next_turn() const {
+  return impl_->next_turn();
+}
+GroupId GroupCore::group() const {
+  return impl_->group_;
+}
+bool GroupCore::serving() const {
+  return impl_->may_serve();
+}
+const Replica& GroupCore::replica() const {
+  return impl_->replica_;
+}
+const LockTable& GroupCore::table() const {
+  return *impl_->table_;
+}
+std::size_t GroupCore::pending_operations() const {
+  return impl_->submits_.operations();
+}
+
+std::string GroupCore::describe() const {
+  return to_string(impl_->group_) + (serving() ? " serving, " : " not serving, ") +
+         std::to_string(pending_operations()) + " operations pending, " + impl_->replica_.describe();
+}
+
+}  // namespace dlm::server

@@ -1,0 +1,162 @@
+// One member of a shard group, whole: replica, lock table, lease clock, and whatever waits for commits and
+// barriers. Pure: messages, operations, coordinator events and the time go in, one GroupOutput comes out. It
+// holds every decision of a group; the shell (server/group_host) and the simulator only carry them out, both
+// in the same way:
+//
+//     core.submit(…); core.on_append(…); …       everything that came in this turn of the loop
+//     core.turn(now, output);                    once
+//     … do what `output` says, field by field; output.clear() …
+//     call turn() again at core.next_turn() at the latest
+//
+// So all operations of a turn leave in one batch, and while a batch is out the next one collects.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "coordinator/core/group_config.h"
+#include "coordinator/core/ring.h"
+#include "schema/operation.h"
+#include "schema/report.h"
+#include "schema/types.h"
+#include "server/core/lock_table.h"
+#include "server/core/replica.h"
+
+namespace dlm::server {
+
+// A router's channel to the group on this server. Given by the shell, never twice.
+using ChannelId = StrongInt<struct ChannelIdTag, std::uint64_t>;
+// A submit, query, append or install whose answer the shell waits for. Given by the shell, never twice.
+using RequestId = StrongInt<struct RequestIdTag, std::uint64_t>;
+
+struct Instant {
+  TimeMs ms = 0;              // monotonic, of one process: what deadlines are counted by
+  std::uint64_t unix_ms = 0;  // for people only
+};
+
+struct GroupOptions {
+  ReplicaOptions replica;  // names the group and self
+  LockTableLimits table;
+  // Beyond these, operations are answered "overloaded".
+  std::size_t pending_operations_max = 262'144;
+  std::size_t pending_bytes_max = 64u << 20;  // of logged entries that are not applied yet
+  std::size_t pending_queries_max = 1'024;
+  // One batch of the log. An operation more than fits begins the next.
+  std::size_t batch_operations_max = 16'384;
+  std::size_t batch_bytes_max = 2u << 20;
+  std::size_t expiries_per_turn_max = 4'096;
+  std::size_t snapshot_chunk_bytes = 256u << 10;
+  std::uint32_t list_limit_max = 1'000;      // locks in a page
+  std::uint32_t waiters_listed_max = 1'000;  // of one lock
+};
+
+struct GroupQuery {
+  enum class Kind : std::uint8_t { inspect, list, status };
+  Kind kind = Kind::status;
+  std::string text;  // inspect: the resource; list: the prefix
+  std::uint64_t cursor = 0;
+  std::uint32_t limit = 0;
+};
+
+// What to do now, in this order.
+struct GroupOutput {
+  // Results of submits: one answer for each of the operations, in any order.
+  struct Finished {
+    RequestId request;
+    Epoch epoch;
+    std::vector<Answer> answers;
+  };
+  std::vector<Finished> finished;
+  // Later answers (grants, time-outs, cancelled waits) of sessions that last spoke through this channel.
+  struct Later {
+    ChannelId channel;
+    std::vector<Answer> answers;
+  };
+  std::vector<Later> later;
+  // Results of queries.
+  struct Reported {
+    RequestId request;
+    Status status = Status::ok;
+    std::string message;
+    std::variant<std::monostate, LockReport, LockPage, GroupReport> content;
+  };
+  std::vector<Reported> reports;
+
+  // Results of on_append and on_install. `damaged`: the message was no batch at all; the link should be cut.
+  struct Reply {
+    RequestId request;
+    bool damaged = false;
+    AppendReply reply;
+  };
+  std::vector<Reply> replies;
+  // For the other members: the result of each goes to on_reply, its failure to on_link_down.
+  std::vector<Append> appends;
+  std::vector<Install> installs;
+  // For the coordinator: the results go to on_proposed and on_touched (with the time of this turn).
+  std::optional<Proposal> propose;
+  bool touch_coordinator = false;
+
+  // Lines for operators: changes of role and in-sync set, snapshots. No line per operation.
+  std::vector<std::string> notes;
+
+  void clear();
+};
+
+// One thread. Never fails on what a peer or a router sent.
+class GroupCore {
+ public:
+  explicit GroupCore(const GroupOptions& options);
+  ~GroupCore();
+  GroupCore(const GroupCore&) = delete;
+  GroupCore& operator=(const GroupCore&) = delete;
+
+  // --- routers -------------------------------------------------------------------------------------------
+  // Strings are copied. Ends in one `finished`, unless the channel is closed before. Takes effect only when
+  // this is the serving primary; when it ceases to be, operations are answered not_primary, with an unknown
+  // outcome.
+  void submit(ChannelId channel, RequestId request, std::span<const Operation> operations,
+              const Instant& now);
+  // Ends in one `reports`. Answered by the serving primary alone, after a barrier.
+  void query(RequestId request, GroupQuery query, const Instant& now);
+  // Nothing more is told to this channel. What was submitted is executed all the same.
+  void channel_closed(ChannelId channel);
+
+  // --- other members and the coordinator: as in replica.h -----------------------------------------------
+  void on_view(const VersionedConfig& config, const std::vector<MemberName>& alive,
+               const coordinator::RingRecord& ring, const Instant& now);
+  void on_proposed(bool accepted, const Instant& now);
+  void on_touched(bool ok, TimeMs sent, const Instant& now);
+  void on_append(RequestId request, const MemberName& from, const Append& message, const Instant& now);
+  void on_install(RequestId request, const MemberName& from, const Install& message, const Instant& now);
+  void on_reply(const AppendReply& reply, const Instant& now);
+  void on_link_down(const MemberName& member, bool gone, const Instant& now);
+
+  // Gives the primary's place to a backup, for an orderly stop. False: nobody to give it to, or not primary.
+  bool step_down(const Instant& now);
+
+  // --- what follows --------------------------------------------------------------------------------------
+  // Everything to do now. Call it once after each run of inputs, and at next_turn().
+  void turn(const Instant& now, GroupOutput& output);
+  TimeMs next_turn() const;  // UINT64_MAX: only after an input
+
+  // --- what it is ----------------------------------------------------------------------------------------
+  GroupId group() const;
+  bool serving() const;
+  const Replica& replica() const;
+  const LockTable& table() const;
+  std::size_t pending_operations() const;
+  std::string describe() const;  // one line for logs
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace dlm::server

@@ -1,0 +1,126 @@
+// The state behind GroupCore, shared by its sides: group_core.cc (inputs and the turn), group_core_serving.cc
+// (operations, answers, reads, deadlines), group_core_snapshots.cc. Only these include it.
+#pragma once
+
+#include <boost/unordered/unordered_flat_map.hpp>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "server/core/group_core.h"
+#include "server/core/group_core_pending.h"
+#include "server/core/lease_clock.h"
+
+namespace dlm::server {
+
+struct GroupCore::Impl {
+  explicit Impl(const GroupOptions& options);
+
+  // --- group_core.cc
+  void turn(const Instant& now);
+  bool advance(const Instant& now);
+  bool begin_epoch(const Instant& now);
+  void carry_out(const Instant& now);
+  void hand_over_messages();
+  void follow_role(const Instant& now);
+  void note_config(const VersionedConfig& config);
+  void note(std::string line);
+  void on_append(RequestId request, const MemberName& from, const Append& message, TimeMs now);
+  void reply_added(std::size_t replies_before, RequestId request);
+  TimeMs next_turn() const;
+
+  // --- group_core_serving.cc
+  bool may_serve() const { return serving_ && replica_.serving(); }
+  void start_serving(const Instant& now);
+  void stop_serving();
+  void submit(ChannelId channel, RequestId request, std::span<const Operation> operations,
+              const Instant& now);
+  void take(std::uint32_t slot, const Operation& op, const Instant& now);
+  std::optional<Answer> refuse_at_door(const Operation& op) const;
+  void renew_deadline(const Operation& op, const Instant& now);
+  void query(RequestId request, GroupQuery query);
+  Reads& reads_at_end();
+  void answer(const Waiter& waiter, Answer&& answer);
+  void answer_not_primary(const Waiter& waiter);
+  void answer_later(Answer&& answer);
+  void remember_channel(std::uint32_t slot, const Answer& answer);
+  void apply(const Batch& batch, const Instant& now);
+  void deliver(const Waiter* waiter, const Instant& now);
+  bool append_batch(const Instant& now);
+  bool expiry_is_due(const Instant& now) const;
+  bool append_expiries(const Instant& now);
+  bool take_barriers(const Instant& now);
+  void answer_reads(std::uint64_t barrier_passed, const Instant& now);
+  void answer_heartbeat(const Waiter& waiter);
+  void answer_renewal(const Reads::Renewal& renewal);
+  void answer_query(const Reads::Query& read, const Instant& now);
+  void fill_left_ms(LockReport& lock, const Instant& now) const;
+  GroupReport report() const;
+  void fail(const Reads& reads);
+  std::string who_is_primary() const;
+
+  // --- group_core_snapshots.cc
+  void on_install(RequestId request, const MemberName& from, const Install& message, TimeMs now);
+  void install_snapshot();
+  void begin_or_cancel_snapshots();
+  void send_chunks(TimeMs now);
+
+  // A batch in the log of this epoch that is not applied, and who waits for it. Expiries have no waiters.
+  struct InFlight {
+    LogIndex index;
+    Epoch epoch;
+    std::size_t size_bytes = 0;
+    std::vector<Waiter> waiters;
+  };
+  struct Outgoing {
+    MemberName to;
+    std::unique_ptr<LockTable::SnapshotWriter> writer;
+    std::uint64_t sent_bytes = 0;
+  };
+
+  GroupOptions options_;
+  GroupId group_;
+  Replica replica_;
+  std::unique_ptr<LockTable> table_;
+  LeaseClock clock_;
+
+  // What the coordinator said last.
+  coordinator::RingRecord ring_;
+  std::vector<MemberName> alive_;
+  VersionedConfig noted_config_;
+
+  // What the replica wants done, and what the shell is to be told, since the last turn.
+  ReplicaOutput wanted_;
+  std::vector<RequestId> reply_requests_;  // of wanted_.replies
+  GroupOutput out_;
+
+  // As primary. All of it is empty while not serving.
+  bool serving_ = false;
+  bool epoch_entries_due_ = false;
+  PendingSubmits submits_;
+  Collector collector_;
+  std::deque<InFlight> in_flight_;
+  std::size_t in_flight_bytes_ = 0;
+  std::deque<Reads> reads_;  // barriers ascend; those without one at the end
+  std::size_t queries_ = 0;
+  bool clients_turn_ = false;      // expiries were logged last: operations come first now
+  std::size_t expiries_left_ = 0;  // that may be logged in this turn
+  // Where later answers of a session go: for sessions that have had something queued.
+  boost::unordered_flat_map<SessionId, ChannelId> later_channels_;
+
+  // Snapshots: one that is being sent (as primary; borrows table_), and one that comes in.
+  std::optional<Outgoing> outgoing_;
+  std::unique_ptr<LockTable::SnapshotReader> incoming_;
+  std::unique_ptr<LockTable> received_;
+
+  Effects effects_;                      // of one entry; kept for its memory
+  std::vector<OwnedOperation> expired_;  // likewise
+};
+
+// Ends the process when one of our own invariants is broken: going on would answer wrongly.
+[[noreturn]] void broken_invariant(const char* what, const std::string& state);
+
+}  // namespace dlm::server

@@ -1,0 +1,404 @@
+// GroupCore as the serving primary: operations into the log, their answers out of it, renewals and reads
+// behind barriers, deadlines into the log.
+#include <algorithm>
+#include <utility>
+
+#include "schema/limits.h"
+#include "server/core/group_core_impl.h"
+
+namespace dlm::server {
+namespace {
+
+Answer answer_to(const Operation& op, Status status, std::string message) {
+  Answer answer;
+  answer.session = op.session;
+  answer.sequence = op.sequence;
+  answer.status = status;
+  answer.message = std::move(message);
+  return answer;
+}
+
+std::string limit_text(const char* what, std::size_t size, std::size_t limit) {
+  return std::string(what) + " has " + std::to_string(size) + " bytes, the limit is " + std::to_string(limit);
+}
+
+bool is_from_clients(OperationKind kind) {
+  return kind <= OperationKind::heartbeat;
+}
+
+bool needs_sequence(OperationKind kind) {
+  return kind == OperationKind::acquire || kind == OperationKind::release || kind == OperationKind::renew ||
+         kind == OperationKind::cancel;
+}
+
+}  // namespace
+
+// --- from and to serving ---------------------------------------------------------------------------------
+
+// Every deadline anew at its full length: how much of each had gone by is known to nobody here, and longer is
+// always safe.
+void GroupCore::Impl::start_serving(const Instant& now) {
+  serving_ = true;
+  clock_.clear();
+  table_->for_each_timer([&](const TimerEvent& event) { clock_.on(event, now.ms); });
+  note("serves, " + std::to_string(table_->stats().locks_held) + " locks held, " +
+       std::to_string(clock_.size()) + " deadlines restarted");
+}
+
+// What was logged may still take effect; whoever asked asks the next primary, which finds the first try's
+// answer.
+void GroupCore::Impl::stop_serving() {
+  serving_ = false;
+  for (InFlight& batch : std::exchange(in_flight_, {})) {
+    for (const Waiter& waiter : batch.waiters) answer_not_primary(waiter);
+  }
+  in_flight_bytes_ = 0;
+  while (!collector_.empty()) {
+    for (const Waiter& waiter : collector_.take(0).waiters) answer_not_primary(waiter);
+  }
+  for (const Reads& reads : std::exchange(reads_, {})) fail(reads);
+  clock_.clear();
+  later_channels_.clear();
+}
+
+std::string GroupCore::Impl::who_is_primary() const {
+  const MemberName& primary = replica_.config().config.primary;
+  return primary ? "primary is " + coordinator::to_string(primary) : std::string("no primary");
+}
+
+// --- operations in ---------------------------------------------------------------------------------------
+
+void GroupCore::Impl::submit(ChannelId channel, RequestId request, std::span<const Operation> operations,
+                             const Instant& now) {
+  if (operations.empty()) {
+    out_.finished.push_back({request, replica_.epoch(), {}});
+    return;
+  }
+  const std::uint32_t slot = submits_.open(channel, request, operations.size());
+  for (const Operation& op : operations) take(slot, op, now);
+}
+
+void GroupCore::Impl::take(std::uint32_t slot, const Operation& op, const Instant& now) {
+  const Waiter waiter{slot, op.session, op.sequence};
+  if (!may_serve()) return answer_not_primary(waiter);
+  if (std::optional<Answer> refusal = refuse_at_door(op)) return answer(waiter, std::move(*refusal));
+  if (op.kind == OperationKind::heartbeat) {
+    renew_deadline(op, now);
+    reads_at_end().heartbeats.push_back(waiter);
+  } else if (op.kind == OperationKind::renew && !table_->renewal_needs_log(op)) {
+    renew_deadline(op, now);
+    reads_at_end().renewals.push_back({slot, OwnedOperation(op)});
+  } else {
+    collector_.add(op, waiter);
+  }
+}
+
+// What must not get into the log, whoever sent it. The rest of the rules are the table's.
+std::optional<Answer> GroupCore::Impl::refuse_at_door(const Operation& op) const {
+  auto invalid = [&](std::string why) { return answer_to(op, Status::invalid_argument, std::move(why)); };
+  if (!is_from_clients(op.kind))
+    return invalid("unknown operation " + std::to_string(static_cast<int>(op.kind)));
+  if (op.mode > LockMode::shared) return invalid("unknown lock mode");
+  if (op.lease > LeaseKind::capped) return invalid("unknown lease kind");
+  if (!op.session) return invalid("an operation needs a session");
+  if (needs_sequence(op.kind) && !op.sequence) return invalid("an operation needs a sequence, from 1");
+  if (op.resource.size() > kResourceBytesMax) {
+    return invalid(limit_text("the resource's name", op.resource.size(), kResourceBytesMax));
+  }
+  if (op.client_id.size() > kClientIdBytesMax) {
+    return invalid(limit_text("the client id", op.client_id.size(), kClientIdBytesMax));
+  }
+  if (op.owner_tag.size() > kOwnerTagBytesMax) {
+    return invalid(limit_text("the owner tag", op.owner_tag.size(), kOwnerTagBytesMax));
+  }
+  const bool full = submits_.operations() > options_.pending_operations_max ||
+                    collector_.size_bytes() + in_flight_bytes_ > options_.pending_bytes_max;
+  if (full) return answer_to(op, Status::overloaded, to_string(group_) + " has too many operations pending");
+  return std::nullopt;
+}
+
+// At arrival, so that the deadline can't pass while the barrier is waited for: longer than told is always
+// safe.
+void GroupCore::Impl::renew_deadline(const Operation& op, const Instant& now) {
+  if (op.kind == OperationKind::heartbeat) {
+    clock_.renew_session(op.session, now.ms);
+    return;
+  }
+  const Answer checked = table_->check_renewal(op);
+  if (checked.status == Status::ok) clock_.renew_hold(checked.token, now.ms);
+}
+
+void GroupCore::Impl::query(RequestId request, GroupQuery query) {
+  if (!may_serve()) {
+    out_.reports.push_back({request, Status::not_primary, who_is_primary(), {}});
+  } else if (queries_ >= options_.pending_queries_max) {
+    out_.reports.push_back(
+        {request, Status::overloaded, to_string(group_) + " has too many queries pending", {}});
+  } else {
+    ++queries_;
+    reads_at_end().queries.push_back({request, std::move(query)});
+  }
+}
+
+Reads& GroupCore::Impl::reads_at_end() {
+  const std::uint64_t after_batch = collector_.last_added();
+  if (reads_.empty() || reads_.back().barrier != 0 || reads_.back().after_batch != after_batch) {
+    reads_.emplace_back().after_batch = after_batch;
+  }
+  return reads_.back();
+}
+
+// --- the log ---------------------------------------------------------------------------------------------
+
+bool GroupCore::Impl::append_batch(const Instant& now) {
+  if (collector_.empty()) return false;
+  Collector::Collected batch = collector_.take(now.unix_ms);
+  InFlight in_flight{LogIndex(), replica_.epoch(), batch.entries.size(), std::move(batch.waiters)};
+  if (!replica_.append(std::move(batch.entries), now.ms, in_flight.index, wanted_)) {
+    for (const Waiter& waiter : in_flight.waiters) answer_not_primary(waiter);
+    return true;
+  }
+  in_flight_bytes_ += in_flight.size_bytes;
+  in_flight_.push_back(std::move(in_flight));
+  clients_turn_ = false;
+  return true;
+}
+
+bool GroupCore::Impl::expiry_is_due(const Instant& now) const {
+  return clock_.next_deadline() <= now.ms;
+}
+
+// Deadlines end only when nothing is in the log that is not applied: an entry there may restart one of them
+// (an acquire by the holder, a renewal with another lease), and would be answered ok right before the end
+// that was logged behind it.
+bool GroupCore::Impl::append_expiries(const Instant& now) {
+  if (replica_.applied_index() != replica_.last_index()) return false;
+  expired_.clear();
+  clock_.expired(now.ms, expiries_left_, expired_);
+  if (expired_.empty()) return true;  // all that seemed due had been renewed; the clock knows better now
+  expiries_left_ -= expired_.size();
+  BatchWriter writer;
+  writer.stamp(now.unix_ms);
+  for (const OwnedOperation& operation : expired_) writer.add(operation.view());
+  InFlight in_flight{LogIndex(), replica_.epoch(), writer.size_bytes(), {}};
+  if (!replica_.append(writer.take(), now.ms, in_flight.index, wanted_)) {
+    // Not serving any more, though it was not told yet: the clock begins anew with the next time of serving.
+    return true;
+  }
+  in_flight_bytes_ += in_flight.size_bytes;
+  in_flight_.push_back(std::move(in_flight));
+  clients_turn_ = true;
+  return true;
+}
+
+void GroupCore::Impl::apply(const Batch& batch, const Instant& now) {
+  InFlight own;
+  const bool is_own = !in_flight_.empty() && in_flight_.front().index == batch.index &&
+                      in_flight_.front().epoch == batch.epoch;
+  if (is_own) {
+    own = std::move(in_flight_.front());
+    in_flight_.pop_front();
+    in_flight_bytes_ -= own.size_bytes;
+  }
+  BatchReader reader(*batch.entries);
+  Operation op;
+  for (std::size_t i = 0; reader.next(op); ++i) {
+    effects_.clear();
+    table_->apply(op, reader.stamp_unix_ms(), effects_);
+    if (serving_) deliver(i < own.waiters.size() ? &own.waiters[i] : nullptr, now);
+  }
+  if (!reader.ok()) broken_invariant("a batch in the log can be read", replica_.describe());
+}
+
+// The effects of one entry: its own answer to who waits for it, the others' to where their sessions speak.
+void GroupCore::Impl::deliver(const Waiter* waiter, const Instant& now) {
+  bool answered = waiter == nullptr;
+  for (Answer& effect : effects_.answers) {
+    if (!answered && effect.session == waiter->session && effect.sequence == waiter->sequence) {
+      answered = true;
+      remember_channel(waiter->slot, effect);
+      answer(*waiter, std::move(effect));
+    } else {
+      answer_later(std::move(effect));
+    }
+  }
+  if (!answered) {
+    // A defect of the table. It must not keep the submit waiting for ever, nor take every primary down in
+    // turn.
+    note("an operation was left without an answer");
+    Answer unknown;
+    unknown.session = waiter->session;
+    unknown.sequence = waiter->sequence;
+    unknown.status = Status::unavailable;
+    unknown.message = "the operation had no answer";
+    answer(*waiter, std::move(unknown));
+  }
+  for (const TimerEvent& event : effects_.timers) {
+    clock_.on(event, now.ms);
+    if (event.kind == TimerEvent::Kind::session && !event.start) later_channels_.erase(event.session);
+  }
+}
+
+// --- answers out -----------------------------------------------------------------------------------------
+
+void GroupCore::Impl::answer(const Waiter& waiter, Answer&& answer) {
+  submits_.answer(waiter.slot, std::move(answer), replica_.epoch(), out_.finished);
+}
+
+void GroupCore::Impl::answer_not_primary(const Waiter& waiter) {
+  Answer refusal;
+  refusal.session = waiter.session;
+  refusal.sequence = waiter.sequence;
+  refusal.status = Status::not_primary;
+  refusal.message = who_is_primary();
+  answer(waiter, std::move(refusal));
+}
+
+// Only sessions with something queued have anything to be told later, so only these are remembered; from then
+// on whatever they say shows where they are.
+void GroupCore::Impl::remember_channel(std::uint32_t slot, const Answer& answer) {
+  const ChannelId channel = submits_.channel(slot);
+  if (!channel) return;
+  if (answer.status == Status::queued) {
+    later_channels_[answer.session] = channel;
+  } else if (!later_channels_.empty()) {
+    auto it = later_channels_.find(answer.session);
+    if (it != later_channels_.end()) it->second = channel;
+  }
+}
+
+void GroupCore::Impl::answer_later(Answer&& answer) {
+  auto it = later_channels_.find(answer.session);
+  if (it == later_channels_.end()) return;  // its router is gone; the client's next try asks again
+  const ChannelId channel = it->second;
+  answer.group = group_;
+  auto same = [&](const GroupOutput::Later& later) { return later.channel == channel; };
+  auto entry = std::find_if(out_.later.begin(), out_.later.end(), same);
+  if (entry == out_.later.end()) entry = out_.later.insert(entry, {channel, {}});
+  entry->answers.push_back(std::move(answer));
+}
+
+// --- renewals and reads ----------------------------------------------------------------------------------
+
+bool GroupCore::Impl::take_barriers(const Instant& now) {
+  std::uint64_t barrier = 0;
+  for (Reads& reads : reads_) {
+    if (reads.barrier != 0) continue;
+    if (reads.after_batch > collector_.last_taken()) break;
+    if (barrier == 0) barrier = replica_.barrier(now.ms, wanted_);
+    if (barrier == 0) break;  // does not serve any more; stop_serving() follows
+    reads.barrier = barrier;
+  }
+  return barrier != 0;
+}
+
+void GroupCore::Impl::answer_reads(std::uint64_t barrier_passed, const Instant& now) {
+  while (!reads_.empty() && reads_.front().barrier != 0 && reads_.front().barrier <= barrier_passed) {
+    Reads reads = std::move(reads_.front());
+    reads_.pop_front();
+    for (const Waiter& waiter : reads.heartbeats) answer_heartbeat(waiter);
+    for (const Reads::Renewal& renewal : reads.renewals) answer_renewal(renewal);
+    for (const Reads::Query& read : reads.queries) answer_query(read, now);
+  }
+}
+
+void GroupCore::Impl::answer_heartbeat(const Waiter& waiter) {
+  Answer result;
+  result.session = waiter.session;
+  result.sequence = waiter.sequence;
+  result.status = table_->session_status(waiter.session);
+  if (result.status == Status::ok) result.ttl_ms = table_->session_ttl_ms(waiter.session);
+  remember_channel(waiter.slot, result);
+  answer(waiter, std::move(result));
+}
+
+void GroupCore::Impl::answer_renewal(const Reads::Renewal& renewal) {
+  const Operation op = renewal.operation.view();
+  const Waiter waiter{renewal.slot, op.session, op.sequence};
+  if (table_->renewal_needs_log(op)) {  // what was logged before it has changed the hold
+    collector_.add(op, waiter);
+    return;
+  }
+  Answer result = table_->check_renewal(op);
+  result.session = op.session;
+  result.sequence = op.sequence;
+  remember_channel(waiter.slot, result);
+  answer(waiter, std::move(result));
+}
+
+void GroupCore::Impl::answer_query(const Reads::Query& read, const Instant& now) {
+  --queries_;
+  const GroupQuery& query = read.query;
+  GroupOutput::Reported reported{read.request, Status::ok, {}, {}};
+  switch (query.kind) {
+    case GroupQuery::Kind::inspect: {
+      if (!table_->owns(query.text)) {
+        reported.status = Status::moved;
+        break;
+      }
+      LockReport lock = table_->inspect(query.text, options_.waiters_listed_max);
+      fill_left_ms(lock, now);
+      reported.content = std::move(lock);
+      break;
+    }
+    case GroupQuery::Kind::list: {
+      const std::uint32_t limit = query.limit == 0 ? options_.list_limit_max : query.limit;
+      LockPage page = table_->list(query.text, query.cursor, std::min(limit, options_.list_limit_max));
+      for (LockReport& lock : page.locks) fill_left_ms(lock, now);
+      reported.content = std::move(page);
+      break;
+    }
+    case GroupQuery::Kind::status:
+      reported.content = report();
+      break;
+  }
+  out_.reports.push_back(std::move(reported));
+}
+
+void GroupCore::Impl::fill_left_ms(LockReport& lock, const Instant& now) const {
+  lock.group = group_;
+  const LockTable::Deadlines deadlines = table_->deadlines_of(lock);
+  for (std::size_t i = 0; i < lock.holders.size() && i < deadlines.holds.size(); ++i) {
+    const auto& [session, token] = deadlines.holds[i];
+    const std::uint32_t session_ms = session ? clock_.session_left_ms(session, now.ms) : UINT32_MAX;
+    const std::uint32_t lease_ms = token ? clock_.hold_left_ms(token, now.ms) : UINT32_MAX;
+    lock.holders[i].left_ms = std::min(session_ms, lease_ms);
+  }
+  for (std::size_t i = 0; i < lock.waiters.size() && i < deadlines.waits.size(); ++i) {
+    const auto& [session, sequence] = deadlines.waits[i];
+    WaitReport& wait = lock.waiters[i];
+    if (wait.left_ms != kWaitForeverMs) wait.left_ms = clock_.wait_left_ms(session, sequence, now.ms);
+  }
+}
+
+GroupReport GroupCore::Impl::report() const {
+  const coordinator::GroupConfig& config = replica_.config().config;
+  const TableStats stats = table_->stats();
+  GroupReport report;
+  report.group = group_;
+  report.epoch = config.epoch;
+  report.primary = coordinator::to_string(config.primary);
+  for (const MemberName& member : config.in_sync) report.in_sync.push_back(coordinator::to_string(member));
+  for (const MemberName& member : alive_) report.members.push_back(coordinator::to_string(member));
+  report.era = config.era;
+  report.last_index = replica_.last_index();
+  report.committed_index = replica_.committed_index();
+  report.locks_held = stats.locks_held;
+  report.waiters = stats.waiters;
+  report.sessions = stats.sessions;
+  return report;
+}
+
+void GroupCore::Impl::fail(const Reads& reads) {
+  for (const Waiter& waiter : reads.heartbeats) answer_not_primary(waiter);
+  for (const Reads::Renewal& renewal : reads.renewals) {
+    const Operation op = renewal.operation.view();
+    answer_not_primary({renewal.slot, op.session, op.sequence});
+  }
+  for (const Reads::Query& read : reads.queries) {
+    --queries_;
+    out_.reports.push_back({read.request, Status::not_primary, who_is_primary(), {}});
+  }
+}
+
+}  // namespace dlm::server

@@ -1,0 +1,18 @@
+// The arcs of a start_epoch entry as bytes, and the floor of all tokens.
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "server/core/lock_table.h"
+
+namespace dlm::server {
+
+// Every token is above this: era 1, number 0.
+inline constexpr FencingToken kTokenFloor = FencingToken(std::uint64_t{1} << 40);
+
+// The reverse of encode_arcs. False, and `arcs` undefined, when the bytes are not sorted arcs that do not
+// overlap.
+bool decode_arcs(std::string_view bytes, std::vector<OwnedArc>& arcs);
+
+}  // namespace dlm::server

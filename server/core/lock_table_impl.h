@@ -1,0 +1,121 @@
+// The rules of the lock table, over the state of lock_table_state.h. lock_table_apply.cc has what comes in
+// and the life of sessions, lock_table_locks.cc the operations on locks and the queues, lock_table.cc
+// reads.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "server/core/lock_table.h"
+#include "server/core/lock_table_messages.h"
+#include "server/core/lock_table_state.h"
+
+namespace dlm::server {
+
+// An answer before it is written out: its strings as references into the state.
+struct Outcome {
+  Status status = Status::ok;
+  EndCause cause = EndCause::none;
+  Reason reason = Reason::none;
+  std::uint32_t reason_number = 0;
+  FencingToken token;
+  std::uint32_t count = 0;
+  std::uint32_t ttl_ms = 0;
+  std::uint32_t position = 0;
+  std::uint32_t holder = kNil;  // an owner; not owned
+  std::uint64_t holder_since_unix_ms = 0;
+
+  static Outcome refused(Reason why, std::uint32_t number = 0, Status status = Status::invalid_argument) {
+    Outcome outcome;
+    outcome.status = status;
+    outcome.reason = why;
+    outcome.reason_number = number;
+    return outcome;
+  }
+};
+
+struct LockTable::Impl {
+  explicit Impl(const LockTableLimits& table_limits) : limits(table_limits) {}
+
+  LockTableLimits limits;
+  LockState state;
+
+  void apply(const Operation& op, std::uint64_t stamp_unix_ms, Effects& effects);
+
+  // --- for reads too -----------------------------------------------------------------------------
+  bool owns(const NameKey& key) const;
+  // Why an operation is refused whatever the state is; reason none: it is not.
+  Outcome check_form(const Operation& op) const;
+  Outcome check_session_options(const Operation& op) const;
+  Outcome no_session(SessionId id) const;  // session_unknown or session_expired
+  // The hold that a release or renewal names, or kNil and why not.
+  std::uint32_t find_named_hold(std::uint32_t session, const Operation& op, const NameKey& key,
+                                Outcome& refusal) const;
+  Answer write_out(SessionId session, Sequence sequence, const Outcome& outcome) const;
+
+ private:
+  // One entry: what it works on and where its effects go.
+  struct Context {
+    const Operation& op;
+    std::uint64_t stamp_unix_ms;
+    Effects& effects;
+    std::uint32_t session = kNil;
+  };
+
+  // --- lock_table_apply.cc -----------------------------------------------------------------------
+  void serve(Context& context);
+  bool repeat(Context& context);
+  void open_session(Context& context);
+  void close_session(Context& context);
+  void expire_session(Context& context);
+  void end_session(Context& context, bool expired);
+  void expire_hold(Context& context);
+  void expire_wait(Context& context);
+  void forget_session(Context& context);
+  void start_epoch(Context& context);
+
+  void answer(Context& context, SessionId session, Sequence sequence, const Outcome& outcome);
+  // Answers the operation of the context and remembers it.
+  void conclude(Context& context, const Outcome& outcome);
+  void remember(std::uint32_t session, Sequence sequence, const Outcome& outcome);
+  StoredAnswer stored(Sequence sequence, const Outcome& outcome);
+  Outcome recall(const StoredAnswer& stored) const;
+
+  void start_hold_timer(Context& context, std::uint32_t hold);
+  void stop_hold_timer(Context& context, std::uint32_t hold);
+  void start_wait_timer(Context& context, std::uint32_t wait);
+  void stop_wait_timer(Context& context, std::uint32_t wait);
+
+  // --- lock_table_locks.cc -----------------------------------------------------------------------
+  struct Request {
+    std::uint32_t owner;
+    std::uint32_t session;
+    Sequence sequence;
+    LockMode mode;
+    LeaseKind lease;
+    std::uint32_t lease_ms;
+    bool waited;
+  };
+  void acquire(Context& context, const NameKey& key);
+  void release(Context& context, const NameKey& key);
+  void renew(Context& context, const NameKey& key);
+  void cancel(Context& context, const NameKey& key);
+  void enqueue(Context& context, std::uint32_t lock, std::uint32_t owner);
+  // Decides a request with nobody before it. False: it is not compatible with the holders, and must wait.
+  // Otherwise it is granted or refused, as `outcome` tells.
+  bool decide(Context& context, std::uint32_t lock, const Request& request, Outcome& outcome);
+  bool decide_again(Context& context, std::uint32_t hold, const Request& request, Outcome& outcome);
+  Outcome grant(Context& context, std::uint32_t lock, const Request& request);
+  // After holds or waits of a lock have gone: serves its queue as far as it goes, and drops a lock of
+  // nobody.
+  void settle(Context& context, std::uint32_t lock);
+  // Takes a wait out of its queue and gives its acquire the final answer.
+  void end_wait(Context& context, std::uint32_t wait, const Outcome& outcome);
+  void end_hold(Context& context, std::uint32_t hold, bool expired);
+  void tell_holder(std::uint32_t lock, std::uint32_t other_than, Outcome& outcome) const;
+  std::uint32_t hold_of_acquire(std::uint32_t session, Sequence sequence, const NameKey& key) const;
+  FencingToken next_token() { return state.last_token = state.last_token.next(); }
+};
+
+}  // namespace dlm::server

@@ -1,0 +1,397 @@
+// Snapshots: a stream of records, each with its length. First what is small and copied when the snapshot
+// begins (owners, sessions, all that is neither session nor lock), then the locks by index, then an end
+// with a checksum. A lock that is about to change is encoded first and waits for its turn, so the stream
+// shows the table of the moment of snapshot().
+#include "server/core/lock_table_snapshot.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "schema/limits.h"
+#include "server/core/lock_table_arcs.h"
+#include "server/core/lock_table_codec.h"
+
+namespace dlm::server {
+namespace {
+
+enum class Record : char { head = 'H', owner = 'O', session = 'S', rest = 'R', lock = 'L', end = 'E' };
+
+constexpr std::string_view kMagic = "dlm lock table";
+constexpr std::uint64_t kFormat = 1;
+constexpr std::size_t kLengthBytes = 4;
+
+void append_length(std::size_t length, std::string& out) {
+  for (std::size_t i = 0; i < kLengthBytes; ++i) out.push_back(static_cast<char>(length >> (8 * i)));
+}
+
+std::size_t read_length(const char* from) {
+  std::size_t length = 0;
+  for (std::size_t i = 0; i < kLengthBytes; ++i)
+    length |= std::size_t{static_cast<std::uint8_t>(from[i])} << (8 * i);
+  return length;
+}
+
+// --- writing -------------------------------------------------------------------------------------
+
+class Writer final : public LockTable::SnapshotWriter, public LockWatcher {
+ public:
+  explicit Writer(LockState& state)
+      : state_(state),
+        locks_end_(state.locks().size()),
+        saved_(locks_end_),
+        locks_left_(state.locks().live()) {
+    write_head();
+    state_.watch(this);
+  }
+  ~Writer() override { state_.unwatch(this); }
+  Writer(const Writer&) = delete;
+  Writer& operator=(const Writer&) = delete;
+
+  bool next(std::size_t chunk_bytes, std::string& out) override {
+    constexpr std::uint32_t kLocksPerCallMax = 100'000;
+    chunk_bytes = std::max<std::size_t>(chunk_bytes, 1);
+    for (std::uint32_t i = 0; i < kLocksPerCallMax && ready() < chunk_bytes && cursor_ < locks_end_; ++i)
+      write_lock();
+    if (cursor_ == locks_end_ && !ended_) write_end();
+    std::size_t taken = std::min(chunk_bytes, ready());
+    out.append(buffer_, begin_, taken);
+    begin_ += taken;
+    if (begin_ == buffer_.size()) {
+      buffer_.clear();
+      begin_ = 0;
+    }
+    return !(ended_ && ready() == 0);
+  }
+
+  void before_change(std::uint32_t lock) override {
+    if (lock < cursor_ || lock >= locks_end_ || saved_[lock]) return;
+    saved_[lock] = true;
+    if (!state_.lock_live(lock)) return;
+    std::string image;
+    encode_lock(state_, lock, OwnerForm::index, image);
+    images_.emplace(lock, std::move(image));
+  }
+
+ private:
+  std::size_t ready() const { return buffer_.size() - begin_; }
+
+  void write_record(Record kind, std::string_view body) {
+    std::size_t from = buffer_.size();
+    append_length(body.size() + 1, buffer_);
+    buffer_.push_back(static_cast<char>(kind));
+    buffer_.append(body);
+    checksum_ = hash_of_bytes(std::string_view(buffer_).substr(from), checksum_);
+  }
+
+  void write_head() {
+    Encoder head(scratch_);
+    head.bytes(kMagic);
+    head.number(kFormat);
+    flush(Record::head);
+    for (std::uint32_t owner = 0; owner < state_.owners().size(); ++owner) {
+      if (state_.owners()[owner].references == 0) continue;
+      encode_owner(state_, owner, scratch_);
+      flush(Record::owner);
+    }
+    for (SessionId id : state_.session_ids()) {
+      encode_session(state_, state_.find_session(id), OwnerForm::index, scratch_);
+      flush(Record::session);
+    }
+    encode_rest(state_, scratch_);
+    flush(Record::rest);
+  }
+
+  void write_lock() {
+    std::uint32_t lock = cursor_++;
+    if (!saved_[lock]) {
+      if (!state_.lock_live(lock)) return;
+      encode_lock(state_, lock, OwnerForm::index, scratch_);
+      return flush(Record::lock);
+    }
+    auto image = images_.find(lock);
+    if (image == images_.end()) return;
+    write_record(Record::lock, image->second);
+    images_.erase(image);
+  }
+
+  void write_end() {
+    Encoder(scratch_).number(locks_left_);
+    Encoder(scratch_).number(checksum_);
+    flush(Record::end);
+    ended_ = true;
+  }
+
+  void flush(Record kind) {
+    write_record(kind, scratch_);
+    scratch_.clear();
+  }
+
+  LockState& state_;
+  const std::uint32_t locks_end_;
+  std::vector<bool> saved_;  // locks whose state of the beginning is in images_, or that were free then
+  const std::uint32_t locks_left_;
+  boost::unordered_flat_map<std::uint32_t, std::string> images_;
+  std::uint32_t cursor_ = 0;
+  std::string buffer_;  // written and, from begin_ on, not handed out
+  std::size_t begin_ = 0;
+  std::string scratch_;
+  std::uint64_t checksum_ = 0;
+  bool ended_ = false;
+};
+
+// --- reading -------------------------------------------------------------------------------------
+
+// Every claim of the bytes is checked against what has been read: indexes, references, uniqueness, order.
+// Memory grows with the bytes that came, never with a number that is in them.
+class Reader final : public LockTable::SnapshotReader {
+ public:
+  Reader(std::unique_ptr<LockTable> table, LockState& state) : table_(std::move(table)), state_(state) {}
+
+  bool feed(std::span<const char> chunk) override {
+    if (failed_) return false;
+    buffer_.append(chunk.data(), chunk.size());
+    std::size_t at = 0;
+    while (!failed_ && buffer_.size() - at >= kLengthBytes) {
+      std::size_t length = read_length(buffer_.data() + at);
+      if (length == 0 || ended_) failed_ = true;
+      if (failed_ || buffer_.size() - at - kLengthBytes < length) break;
+      std::string_view whole = std::string_view(buffer_).substr(at, kLengthBytes + length);
+      failed_ = !read_record(whole.substr(kLengthBytes));
+      checksum_ = hash_of_bytes(whole, checksum_);
+      at += whole.size();
+    }
+    buffer_.erase(0, at);
+    if (ended_ && !buffer_.empty()) failed_ = true;
+    return !failed_;
+  }
+
+  std::unique_ptr<LockTable> finish() override {
+    if (failed_ || !ended_ || table_ == nullptr) return nullptr;
+    return std::move(table_);
+  }
+
+ private:
+  enum class Stage { head, owners, rest_read };
+
+  bool read_record(std::string_view record) {
+    Decoder from(record.substr(1));
+    bool good = false;
+    switch (static_cast<Record>(record.front())) {
+      case Record::head:
+        good = stage_ == Stage::head && read_head(from);
+        break;
+      case Record::owner:
+        good = stage_ == Stage::owners && read_owner(from);
+        break;
+      case Record::session:
+        good = stage_ == Stage::owners && read_session(from);
+        break;
+      case Record::rest:
+        good = stage_ == Stage::owners && read_rest(from);
+        break;
+      case Record::lock:
+        good = stage_ == Stage::rest_read && read_lock(from);
+        break;
+      case Record::end:
+        good = stage_ == Stage::rest_read && read_end(from);
+        break;
+    }
+    return good && from.ok() && from.at_end();
+  }
+
+  bool read_head(Decoder& from) {
+    stage_ = Stage::owners;
+    return from.bytes(kMagic.size()) == kMagic && from.number() == kFormat;
+  }
+
+  bool read_owner(Decoder& from) {
+    std::uint32_t index = from.number32();
+    std::string_view client = from.bytes(kClientIdBytesMax);
+    std::string_view tag = from.bytes(kOwnerTagBytesMax);
+    if (!from.ok() || owners_.contains(index) || state_.find_owner(client, tag) != kNil) return false;
+    owners_[index] = state_.intern_owner(client, tag);
+    return true;
+  }
+
+  // The owner of that index in the snapshot, without a reference; kNil: none.
+  std::uint32_t owner(Decoder& from) const {
+    auto it = owners_.find(from.number32());
+    return it == owners_.end() ? kNil : it->second;
+  }
+
+  bool read_session(Decoder& from) {
+    SessionId id(from.number());
+    Sequence acked_below(from.number());
+    std::uint64_t since_unix_ms = from.number();
+    std::uint32_t ttl_ms = from.number32();
+    std::uint32_t client = owner(from);
+    if (!from.ok() || !id || client == kNil || !state_.tag_of(client).empty()) return false;
+    state_.ref_owner(client);
+    std::uint32_t index = state_.add_session(id, client, ttl_ms, since_unix_ms);
+    if (index == kNil) return false;
+    Session& session = state_.session(index);
+    session.acked_below = acked_below;
+    Sequence last;
+    for (std::uint64_t left = from.number(); left != 0 && from.ok(); --left) {
+      StoredAnswer answer;
+      if (!read_answer(from, answer)) return false;
+      state_.remember(session, answer);
+      if (answer.sequence < acked_below || answer.sequence <= last) return false;
+      last = answer.sequence;
+    }
+    for (std::uint64_t left = from.number_up_to(EndedWaits::kMax); left != 0 && from.ok(); --left) {
+      StoredAnswer answer;
+      if (!read_answer(from, answer)) return false;
+      state_.remember_ended_wait(session, answer);
+    }
+    return true;
+  }
+
+  // With a reference to its holder.
+  bool read_answer(Decoder& from, StoredAnswer& answer) {
+    answer.sequence = Sequence(from.number());
+    answer.status = static_cast<Status>(from.number_up_to(static_cast<std::uint64_t>(Status::stale)));
+    answer.cause = static_cast<EndCause>(from.number_up_to(static_cast<std::uint64_t>(EndCause::expired)));
+    answer.reason = static_cast<Reason>(from.number_up_to(static_cast<std::uint64_t>(Reason::last)));
+    answer.ttl_ms = from.number32();
+    answer.has_holder = from.number_up_to(1) == 1;
+    answer.number = from.number();
+    answer.count = answer.has_holder ? owner(from) : from.number32();
+    if (!from.ok() || !answer.sequence || (answer.has_holder && answer.count == kNil)) return false;
+    if (answer.has_holder) state_.ref_owner(answer.count);
+    return true;
+  }
+
+  bool read_rest(Decoder& from) {
+    stage_ = Stage::rest_read;
+    state_.last_token = FencingToken(from.number());
+    if (!decode_arcs(from.bytes(SIZE_MAX), state_.arcs)) return false;
+    for (std::uint64_t left = from.number(); left != 0 && from.ok(); --left) {
+      SessionId id(from.number());
+      auto kind = static_cast<LockState::Tombstone>(from.number_up_to(2));
+      if (kind == LockState::Tombstone::none || state_.find_session(id) != kNil ||
+          state_.tombstone(id) != LockState::Tombstone::none)
+        return false;
+      state_.add_tombstone(id, kind);
+    }
+    for (std::uint64_t left = from.number_up_to(LockState::kExpiredMax); left != 0 && from.ok(); --left) {
+      FencingToken token(from.number());
+      if (state_.is_expired(token)) return false;
+      state_.add_expired(token);
+    }
+    for (std::uint64_t left = from.number(); left != 0 && from.ok(); --left) free_.push_back(from.number32());
+    free_sorted_ = free_;
+    std::sort(free_sorted_.begin(), free_sorted_.end());
+    return std::adjacent_find(free_sorted_.begin(), free_sorted_.end()) == free_sorted_.end();
+  }
+
+  // The indexes between live locks are free ones: so a lock needs none in its record.
+  void skip_free_locks() {
+    while (free_passed_ < free_sorted_.size() && free_sorted_[free_passed_] == state_.locks().size()) {
+      state_.restore_free_lock();
+      ++free_passed_;
+    }
+  }
+
+  bool read_lock(Decoder& from) {
+    skip_free_locks();
+    NameKey key(from.bytes(kResourceBytesMax));
+    auto mode = static_cast<LockMode>(from.number_up_to(1));
+    if (!from.ok() || state_.find_lock(key) != kNil) return false;
+    std::uint32_t lock = state_.restore_lock(key, mode);
+    ++locks_read_;
+    while (true) {
+      FencingToken token(from.number());
+      if (!from.ok()) return false;
+      if (!token) break;
+      if (!read_hold(from, lock, token)) return false;
+    }
+    if (state_.lock(lock).first_hold == kNil) return false;
+    for (std::uint64_t left = from.number32(); left != 0 && from.ok(); --left)
+      if (!read_wait(from, lock)) return false;
+    return true;
+  }
+
+  bool read_hold(Decoder& from, std::uint32_t lock, FencingToken token) {
+    Hold hold;
+    hold.token = token;
+    hold.sequence = Sequence(from.number());
+    hold.since_unix_ms = from.number();
+    SessionId session(from.number());
+    hold.owner = owner(from);
+    hold.count = from.number32();
+    hold.lease_ms = from.number32();
+    hold.lease = static_cast<LeaseKind>(from.number_up_to(2));
+    hold.waited = from.number_up_to(1) == 1;
+    if (!from.ok() || hold.owner == kNil || hold.count == 0 || token > state_.last_token) return false;
+    if (session) hold.session = state_.find_session(session);
+    if ((session || hold.lease != LeaseKind::detached) && hold.session == kNil) return false;
+    if ((hold.lease == LeaseKind::session) != (hold.lease_ms == 0)) return false;
+    bool shared = state_.lock(lock).mode == LockMode::shared;
+    if (!shared && state_.lock(lock).first_hold != kNil) return false;
+    if (state_.find_hold(lock, hold.owner) != kNil || state_.find_leased_hold(token) != kNil) return false;
+    if (hold.waited && (hold.session == kNil || state_.find_waited_hold(hold.session, hold.sequence) != kNil))
+      return false;
+    hold.lock = lock;
+    state_.ref_owner(hold.owner);
+    state_.add_hold(hold);
+    return true;
+  }
+
+  bool read_wait(Decoder& from, std::uint32_t lock) {
+    Wait wait;
+    wait.sequence = Sequence(from.number());
+    wait.since_unix_ms = from.number();
+    wait.session = state_.find_session(SessionId(from.number()));
+    wait.owner = owner(from);
+    wait.wait_ms = from.number32();
+    wait.lease_ms = from.number32();
+    std::uint32_t ticket = from.number32();
+    wait.mode = static_cast<LockMode>(from.number_up_to(1));
+    wait.lease = static_cast<LeaseKind>(from.number_up_to(2));
+    if (!from.ok() || wait.session == kNil || wait.owner == kNil || wait.wait_ms == 0) return false;
+    if ((wait.lease == LeaseKind::session) != (wait.lease_ms == 0)) return false;
+    if (state_.find_wait(wait.session, wait.sequence) != kNil) return false;
+    wait.lock = lock;
+    state_.ref_owner(wait.owner);
+    state_.restore_ticket(state_.add_wait(wait), ticket);
+    return true;
+  }
+
+  bool read_end(Decoder& from) {
+    skip_free_locks();
+    bool whole = from.number() == locks_read_ && from.number() == checksum_ && free_passed_ == free_.size();
+    if (!whole) return false;
+    state_.restore_free_locks(std::move(free_));
+    for (const auto& [index, mine] : owners_) state_.unref_owner(mine);
+    owners_.clear();
+    ended_ = true;
+    return true;
+  }
+
+  std::unique_ptr<LockTable> table_;
+  LockState& state_;  // of table_
+  std::string buffer_;
+  boost::unordered_flat_map<std::uint32_t, std::uint32_t>
+      owners_;  // index in the snapshot → here; each with a reference
+  std::vector<std::uint32_t> free_;
+  std::vector<std::uint32_t> free_sorted_;
+  std::size_t free_passed_ = 0;
+  std::uint64_t locks_read_ = 0;
+  std::uint64_t checksum_ = 0;
+  Stage stage_ = Stage::head;
+  bool ended_ = false;
+  bool failed_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<LockTable::SnapshotWriter> write_snapshot(LockState& state) {
+  return std::make_unique<Writer>(state);
+}
+
+std::unique_ptr<LockTable::SnapshotReader> read_snapshot(std::unique_ptr<LockTable> empty, LockState& state) {
+  return std::make_unique<Reader>(std::move(empty), state);
+}
+
+}  // namespace dlm::server

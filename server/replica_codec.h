@@ -1,0 +1,37 @@
+// Between the replica's messages (server/core/replica.h) and their Cap'n Proto form. Reading throws
+// kj::Exception on a damaged message.
+#pragma once
+
+#include "schema/shard.capnp.h"
+#include "server/core/replica.h"
+
+namespace dlm::server {
+
+void write(const Append& from, const MemberName& self, wire::Replica::AppendParams::Builder to);
+void write(const Install& from, const MemberName& self, wire::Replica::InstallParams::Builder to);
+
+// `to` of the message is not on the wire: greeting has made sure that a connection leads to the member meant.
+Append read(wire::Replica::AppendParams::Reader from, const MemberName& to);
+Install read(wire::Replica::InstallParams::Reader from, const MemberName& to);
+
+// For the results of both calls, which have the same fields.
+template <class Builder>
+void write_reply(const AppendReply& from, Builder to) {
+  to.setEpoch(from.epoch.value);
+  to.setRound(from.round);
+  to.setAccepted(from.accepted);
+  to.setLastIndex(from.last_index.value);
+}
+
+template <class Reader>
+AppendReply read_reply(const Reader& from, const MemberName& sender) {
+  AppendReply reply;
+  reply.from = sender;
+  reply.epoch = Epoch(from.getEpoch());
+  reply.round = from.getRound();
+  reply.accepted = from.getAccepted();
+  reply.last_index = LogIndex(from.getLastIndex());
+  return reply;
+}
+
+}  // namespace dlm::server

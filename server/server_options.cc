@@ -1,0 +1,162 @@
+#include "server/server_options.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdlib>
+#include <iostream>
+#include <string_view>
+#include <vector>
+
+#include "schema/limits.h"
+#include "schema/text.h"
+
+namespace dlm::server {
+namespace {
+
+constexpr const char* kAbout =
+    "A shard server of DistributedLockManager: a replica of one or more shard groups. It finds the other "
+    "members of its groups through ZooKeeper, and becomes primary or backup by itself.";
+constexpr const char* kExample =
+    "Example, a group of three:\n"
+    "  dlm-server --id s1 --groups g1 --init-ring g1 --listen 10.0.0.1:7800 --zookeeper "
+    "zk1:2181,zk2:2181/dlm\n"
+    "  dlm-server --id s2 --groups g1 --init-ring g1 --listen 10.0.0.2:7800 --zookeeper "
+    "zk1:2181,zk2:2181/dlm\n"
+    "  dlm-server --id s3 --groups g1 --init-ring g1 --listen 10.0.0.3:7800 --zookeeper "
+    "zk1:2181,zk2:2181/dlm\n"
+    "Options may also stand in a file (--config server.toml), as lines like: listen = \"10.0.0.1:7800\"";
+
+struct Arguments {
+  std::string id;
+  std::vector<std::string> groups;
+  std::vector<std::string> init_ring;
+  std::string listen = "127.0.0.1:7800";
+  std::string advertise;
+  std::string zookeeper;
+  std::string session_timeout = "4s";
+  std::string lease_min = format_duration_ms(kLeaseMsMinDefault);
+  std::string lease_max = format_duration_ms(kLeaseMsMaxDefault);
+  std::string silence_timeout = "1s";
+  std::string log_dir;
+};
+
+// What was given, checked; the first mistake is thrown for CLI11 to tell.
+[[noreturn]] void refuse(const char* option, const std::string& takes, const std::string& given) {
+  throw CLI::ValidationError(option, "takes " + takes + ", not \"" + printable(given) + "\"");
+}
+
+std::uint32_t duration_ms(const char* option, const std::string& text, std::uint32_t min_ms,
+                          std::uint32_t max_ms) {
+  const std::optional<std::uint64_t> ms = parse_duration_ms(text);
+  if (!ms || *ms < min_ms || *ms > max_ms) {
+    refuse(option,
+           "a duration of " + format_duration_ms(min_ms) + " to " + format_duration_ms(max_ms) + ", like 4s",
+           text);
+  }
+  return static_cast<std::uint32_t>(*ms);
+}
+
+std::vector<GroupId> group_list(const char* option, const std::vector<std::string>& names) {
+  std::vector<GroupId> groups;
+  for (const std::string& name : names) {
+    const GroupId group = parse_group(name);
+    if (!group) refuse(option, "groups like g1,g2", name);
+    if (std::find(groups.begin(), groups.end(), group) != groups.end())
+      refuse(option, "each group once", name);
+    groups.push_back(group);
+  }
+  return groups;
+}
+
+HostPort host_port(const char* option, const std::string& text) {
+  const std::optional<HostPort> address = parse_host_port(text);
+  if (!address) refuse(option, "host:port", text);
+  return *address;
+}
+
+ServerOptions digest(const Arguments& arguments) {
+  ServerOptions options;
+  ShardNodeOptions& node = options.node;
+  if (!coordinator::valid_server_id(arguments.id))
+    refuse("--id", "1 to 64 of A-Z a-z 0-9 _ . -", arguments.id);
+  node.id = arguments.id;
+  node.groups = group_list("--groups", arguments.groups);
+  node.init_ring = group_list("--init-ring", arguments.init_ring);
+  node.listen = host_port("--listen", arguments.listen);
+  if (!arguments.advertise.empty()) host_port("--advertise", arguments.advertise);
+  node.advertise = arguments.advertise;
+  const bool any_address = node.listen.host == "0.0.0.0" || node.listen.host == "::";
+  if (any_address && arguments.advertise.empty()) {
+    throw CLI::ValidationError("--advertise", "is needed with --listen " + arguments.listen +
+                                                  ": the address under which others reach this server");
+  }
+  node.table.lease_ms_min = duration_ms("--lease-min", arguments.lease_min, 10, UINT32_MAX - 1);
+  node.table.lease_ms_max = duration_ms("--lease-max", arguments.lease_max, 10, UINT32_MAX - 1);
+  if (node.table.lease_ms_min > node.table.lease_ms_max) {
+    throw CLI::ValidationError("--lease-min", "is above --lease-max");
+  }
+  node.silence_timeout_ms = duration_ms("--silence-timeout", arguments.silence_timeout, 20, 600'000);
+  std::string error;
+  if (!coordinator::parse_zookeeper_address(arguments.zookeeper, options.zookeeper.address, error)) {
+    throw CLI::ValidationError("--zookeeper", error);
+  }
+  options.zookeeper.session_timeout_ms =
+      duration_ms("--session-timeout", arguments.session_timeout, 100, 600'000);
+  options.log_dir = arguments.log_dir;
+  return options;
+}
+
+void add_options(CLI::App& app, Arguments& arguments) {
+  app.add_option("--id", arguments.id,
+                 "Name of this server in the cluster; one living process has it at a time")
+      ->required();
+  app.add_option("--groups", arguments.groups, "Shard groups it is a member of, like g1,g2")
+      ->required()
+      ->delimiter(',');
+  app.add_option("--zookeeper", arguments.zookeeper, "host:port,…[/path] of the cluster's ZooKeeper")
+      ->required();
+  app.add_option("--listen", arguments.listen, "host:port for routers and other servers; port 0: a free one")
+      ->capture_default_str();
+  app.add_option("--advertise", arguments.advertise,
+                 "host:port under which they reach it, when it is not the listen address");
+  app.add_option("--init-ring", arguments.init_ring,
+                 "Groups of the cluster's first ring, made if there is none yet")
+      ->delimiter(',');
+  app.add_option("--session-timeout", arguments.session_timeout, "of the session with ZooKeeper")
+      ->capture_default_str();
+  app.add_option("--silence-timeout", arguments.silence_timeout,
+                 "after which a member that says nothing counts as lost")
+      ->capture_default_str();
+  app.add_option("--lease-min", arguments.lease_min, "Shortest session TTL and lease that is given")
+      ->capture_default_str();
+  app.add_option("--lease-max", arguments.lease_max, "Longest session TTL and lease that is given")
+      ->capture_default_str();
+  app.add_option("--log-dir", arguments.log_dir,
+                 "Directory for log files, beside what goes to standard error")
+      ->check(CLI::ExistingDirectory);
+}
+
+}  // namespace
+
+std::optional<ServerOptions> parse_arguments(int argc, char** argv, int& exit_code) {
+  Arguments arguments;
+  CLI::App app(kAbout, "dlm-server");
+  app.footer(kExample);
+  app.set_version_flag("--version", DLM_VERSION);
+  app.set_config("--config", "", "File with options");
+  add_options(app, arguments);
+  try {
+    app.parse(argc, argv);
+    return digest(arguments);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) {
+      exit_code = app.exit(error);
+    } else {
+      std::cerr << "dlm-server: " << error.what() << " (--help shows the options)\n";
+      exit_code = EXIT_FAILURE;
+    }
+    return std::nullopt;
+  }
+}
+
+}  // namespace dlm::server

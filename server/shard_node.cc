@@ -1,0 +1,321 @@
+#include "server/shard_node.h"
+
+#include <glog/logging.h>
+
+#include <algorithm>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <map>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "server/group_host.h"
+#include "server/member_link.h"
+#include "server/shard_service.h"
+
+namespace dlm::server {
+namespace {
+
+using coordinator::ClusterView;
+using coordinator::ServerMember;
+using coordinator::SessionState;
+using coordinator::WriteResult;
+
+constexpr std::uint32_t kRegisterGraceMs = 2'000;  // beyond the session timeout, for an earlier life to end
+constexpr std::uint32_t kStopPatienceMs = 1'000;
+constexpr std::uint32_t kStopPollMs = 10;
+constexpr std::uint32_t kRingRetryMs = 500;
+
+}  // namespace
+
+struct ShardNode::Impl final : MemberNetwork, MemberEvents {
+  Impl(wire::EventLoop& event_loop, std::unique_ptr<coordinator::Coordinator> session, ShardNodeOptions given,
+       Events told)
+      : loop(event_loop),
+        options(std::move(given)),
+        events(std::move(told)),
+        coordinator(std::move(session)),
+        service(std::make_shared<ServiceState>(ServiceState{event_loop, {}, {}, {}, {}})),
+        start_timer(event_loop.io()),
+        ring_timer(event_loop.io()),
+        stop_timer(event_loop.io()) {
+    if (options.incarnation == 0) options.incarnation = wire::EventLoop::unix_ms();
+    service->self = MemberName{options.id, options.incarnation};
+  }
+
+  // Whoever may call back goes first: the coordinator, then links and connections, then what these use.
+  ~Impl() {
+    close();
+    links.clear();
+    server = nullptr;
+    service->hosts.clear();
+  }
+
+  void start();
+  void close();
+  void fail(const std::string& why);
+
+  void on_view(const ClusterView& view);
+  void on_session(SessionState state, const std::string& why);
+  void make_hosts();
+  void register_self();
+  void init_ring_if_missing();
+  void follow_members(const ClusterView& view);
+
+  void stop(std::function<void()> done);
+  void poll_stopped(std::uint64_t deadline_ms, std::function<void()> done);
+  bool leads_any() const;
+
+  // MemberNetwork
+  void send(GroupId group, Append&& message) override { send_to(message.to, group, std::move(message)); }
+  void send(GroupId group, Install&& message) override { send_to(message.to, group, std::move(message)); }
+  template <class Message>
+  void send_to(const MemberName& member, GroupId group, Message&& message);
+  // MemberEvents
+  void on_reply(GroupId group, const AppendReply& reply) override;
+  void on_message_lost(GroupId group, const MemberName& member) override;
+  void on_link_down(const MemberName& member, bool gone) override;
+
+  // A task of a timer of ours; not run when the node is gone or failed meanwhile.
+  template <class Task>
+  void after(boost::asio::steady_timer& timer, std::uint32_t delay_ms, Task task) {
+    timer.expires_after(std::chrono::milliseconds(delay_ms));
+    timer.async_wait([alive = std::weak_ptr<bool>(life), task](const boost::system::error_code& cancelled) {
+      if (!cancelled && !alive.expired()) task();
+    });
+  }
+
+  wire::EventLoop& loop;
+  ShardNodeOptions options;
+  Events events;
+  std::unique_ptr<coordinator::Coordinator> coordinator;
+  std::shared_ptr<ServiceState> service;
+  kj::Own<wire::RpcServer> server;
+  std::string address;
+  std::map<MemberName, std::unique_ptr<MemberLink>> links;
+  ClusterView view;
+  std::string session_trouble;
+  bool registering = false;
+  bool failed = false;
+  boost::asio::steady_timer start_timer;
+  boost::asio::steady_timer ring_timer;
+  boost::asio::steady_timer stop_timer;
+  std::shared_ptr<bool> life = std::make_shared<bool>(true);
+};
+
+// --- beginning and end -----------------------------------------------------------------------------------
+
+void ShardNode::Impl::start() {
+  server = wire::RpcServer::listen(loop, options.listen, options.rpc,
+                                   [state = service]() mutable { return make_shard_service(state); });
+  const std::string& host = options.listen.host;
+  const bool is_v6 = host.find(':') != std::string::npos;
+  const std::string actual = (is_v6 ? "[" + host + "]" : host) + ":" + std::to_string(server->port());
+  address = options.advertise.empty() ? actual : options.advertise;
+  LOG(INFO) << coordinator::to_string(service->self) << " listens on " << actual << ", known as " << address;
+
+  coordinator::Coordinator::Events told;
+  told.on_view = [this](const ClusterView& next) { on_view(next); };
+  told.on_session = [this](SessionState state, const std::string& why) { on_session(state, why); };
+  coordinator->start(std::move(told));
+  after(start_timer, options.start_timeout_ms, [this] {
+    if (registering) return;
+    fail("the coordinator can't be reached: " + (session_trouble.empty() ? "no answer" : session_trouble));
+  });
+}
+
+// Ends everything that can call back or be called; the rest is memory.
+void ShardNode::Impl::close() {
+  life.reset();
+  start_timer.cancel();
+  ring_timer.cancel();
+  stop_timer.cancel();
+  for (auto& [group, host] : service->hosts) host->halt();
+  service->cluster.clear();
+  if (server) server->stop_accepting();
+  coordinator.reset();
+}
+
+void ShardNode::Impl::fail(const std::string& why) {
+  if (std::exchange(failed, true)) return;
+  LOG(ERROR) << coordinator::to_string(service->self) << " gives up: " << why;
+  // Not at once: the caller may be the coordinator, or a link.
+  loop.post([this, why, alive = std::weak_ptr<bool>(life)] {
+    if (alive.expired()) return;
+    close();
+    if (events.on_failed) events.on_failed(why);
+  });
+}
+
+// --- the coordinator -------------------------------------------------------------------------------------
+
+void ShardNode::Impl::on_session(SessionState state, const std::string& why) {
+  if (state == SessionState::ended) {
+    fail("the coordinator's session ended (" + why + "); start the server again");
+  } else if (state == SessionState::connecting) {
+    session_trouble = why;
+    LOG(WARNING) << "not in touch with the coordinator: " << why;
+  } else {
+    session_trouble.clear();
+    LOG(INFO) << "in touch with the coordinator";
+  }
+}
+
+void ShardNode::Impl::on_view(const ClusterView& next) {
+  if (failed) return;
+  view = next;
+  if (!registering && !view.cluster.empty()) {
+    registering = true;
+    start_timer.cancel();
+    service->cluster = view.cluster;
+    make_hosts();
+    register_self();
+  }
+  init_ring_if_missing();
+  follow_members(view);
+  for (auto& [group, host] : service->hosts) host->on_view(view);
+}
+
+// Not before the coordinator is in touch: it tells the session timeout that holds.
+void ShardNode::Impl::make_hosts() {
+  for (GroupId group : options.groups) {
+    GroupOptions group_options;
+    group_options.replica.group = group;
+    group_options.replica.self = service->self;
+    group_options.replica.silence_timeout_ms = options.silence_timeout_ms;
+    group_options.replica.ping_interval_ms = std::max<TimeMs>(1, options.silence_timeout_ms / 10);
+    group_options.replica.coordinator_timeout_ms = coordinator->session_timeout_ms();
+    group_options.replica.lease_ms_max = options.table.lease_ms_max;
+    group_options.table = options.table;
+    service->hosts.emplace(group, std::make_shared<GroupHost>(loop, group_options, *coordinator, *this));
+  }
+}
+
+void ShardNode::Impl::register_self() {
+  const ServerMember member{service->self, address, options.groups};
+  const std::uint32_t patience_ms = coordinator->session_timeout_ms() + kRegisterGraceMs;
+  coordinator->register_server(member, patience_ms, [this](bool ok, const std::string& why) {
+    if (failed) return;
+    if (!ok) return fail("server id " + options.id + " can't be registered: " + why);
+    LOG(INFO) << coordinator::to_string(service->self) << " is registered";
+    if (events.on_ready) events.on_ready();
+  });
+}
+
+void ShardNode::Impl::init_ring_if_missing() {
+  if (options.init_ring.empty() || view.cluster.empty() || view.ring.version != 0) return;
+  coordinator::RingRecord ring;
+  for (GroupId group : options.init_ring) ring.groups.push_back({group, 1});
+  coordinator->propose_ring(0, ring, [this](WriteResult result) {
+    if (result == WriteResult::accepted) LOG(INFO) << "made the cluster's first ring";
+    if (result != WriteResult::unavailable || failed) return;
+    after(ring_timer, kRingRetryMs, [this] { init_ring_if_missing(); });
+  });
+}
+
+// A link to every other member that shares a group.
+void ShardNode::Impl::follow_members(const ClusterView& next) {
+  std::set<MemberName> wanted;
+  for (const auto& [id, member] : next.servers) {
+    if (member.name.server == service->self.server) continue;
+    const bool shares = std::any_of(member.groups.begin(), member.groups.end(),
+                                    [&](GroupId group) { return service->hosts.contains(group); });
+    const std::optional<HostPort> at = parse_host_port(member.address);
+    if (!shares || !at) continue;
+    wanted.insert(member.name);
+    if (links.contains(member.name)) continue;
+    wire::ShardLinkOptions link;
+    link.cluster = next.cluster;
+    link.self = coordinator::to_string(service->self);
+    link.server = coordinator::to_string(member.name);
+    link.address = *at;
+    link.limits = options.rpc;
+    link.connect_timeout_ms = options.silence_timeout_ms;
+    links.emplace(member.name, std::make_unique<MemberLink>(loop, std::move(link), service->self, member.name,
+                                                            options.silence_timeout_ms, *this));
+  }
+  std::erase_if(links, [&](const auto& link) { return !wanted.contains(link.first); });
+}
+
+// --- members ---------------------------------------------------------------------------------------------
+
+template <class Message>
+void ShardNode::Impl::send_to(const MemberName& member, GroupId group, Message&& message) {
+  auto link = links.find(member);
+  if (link != links.end()) {
+    link->second->send(group, MemberLink::Message(std::move(message)));
+  } else {
+    on_message_lost(group, member);  // not registered, so nobody knows its address
+  }
+}
+
+void ShardNode::Impl::on_reply(GroupId group, const AppendReply& reply) {
+  auto host = service->hosts.find(group);
+  if (host != service->hosts.end()) host->second->on_reply(reply);
+}
+
+void ShardNode::Impl::on_message_lost(GroupId group, const MemberName& member) {
+  auto host = service->hosts.find(group);
+  if (host != service->hosts.end()) host->second->on_link_down(member, false);
+}
+
+void ShardNode::Impl::on_link_down(const MemberName& member, bool gone) {
+  for (auto& [group, host] : service->hosts) host->on_link_down(member, gone);
+}
+
+// --- orderly stop ----------------------------------------------------------------------------------------
+
+bool ShardNode::Impl::leads_any() const {
+  return std::any_of(service->hosts.begin(), service->hosts.end(),
+                     [](const auto& host) { return host.second->core().replica().role() == Role::primary; });
+}
+
+void ShardNode::Impl::stop(std::function<void()> done) {
+  bool handing_over = false;
+  for (auto& [group, host] : service->hosts) handing_over = host->step_down() || handing_over;
+  LOG(INFO) << coordinator::to_string(service->self)
+            << (handing_over ? " stops, handing over its groups" : " stops");
+  const std::uint64_t patience_ms = handing_over ? kStopPatienceMs : 0;
+  poll_stopped(wire::EventLoop::now_ms() + patience_ms, std::move(done));
+}
+
+void ShardNode::Impl::poll_stopped(std::uint64_t deadline_ms, std::function<void()> done) {
+  after(stop_timer, kStopPollMs, [this, deadline_ms, done = std::move(done)] {
+    if (!leads_any() || wire::EventLoop::now_ms() >= deadline_ms) return done();
+    poll_stopped(deadline_ms, done);
+  });
+}
+
+// --- the public face -------------------------------------------------------------------------------------
+
+ShardNode::ShardNode(wire::EventLoop& loop, std::unique_ptr<coordinator::Coordinator> coordinator,
+                     ShardNodeOptions options, Events events)
+    : impl_(std::make_unique<Impl>(loop, std::move(coordinator), std::move(options), std::move(events))) {}
+ShardNode::~ShardNode() = default;
+
+void ShardNode::start() {
+  impl_->start();
+}
+void ShardNode::stop(std::function<void()> done) {
+  impl_->stop(std::move(done));
+}
+const coordinator::MemberName& ShardNode::name() const {
+  return impl_->service->self;
+}
+std::string ShardNode::address() const {
+  return impl_->address;
+}
+
+bool ShardNode::serves(GroupId group) const {
+  auto host = impl_->service->hosts.find(group);
+  return host != impl_->service->hosts.end() && host->second->core().serving();
+}
+
+std::string ShardNode::describe() const {
+  std::string text;
+  for (const auto& [group, host] : impl_->service->hosts) text += host->core().describe() + "\n";
+  return text;
+}
+
+}  // namespace dlm::server

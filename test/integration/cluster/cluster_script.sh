@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# scripts/cluster itself: what it says to wrong input, and stop, start, freeze.
+. "$(dirname "${BASH_SOURCE[0]}")/harness.sh"
+
+# refuses TEXT COMMAND...: it fails, with one line on stderr that contains TEXT.
+refuses() {
+  local said
+  if said=$("${@:2}" 2>&1 >/dev/null); then fail "'${*:2}' did not fail"; fi
+  [[ $said == *"$1"* ]] || fail "'${*:2}' said '$said', nothing of '$1'"
+  [ "$(wc -l <<<"$said")" = 1 ] || fail "'${*:2}' said more than a line: $said"
+}
+refuses "no cluster is up" "$CLUSTER" status
+refuses "not a number" "$CLUSTER" up --groups none
+refuses "unknown option" "$CLUSTER" up --sharks 3
+cluster_up --groups 1 --replicas 2 --routers 1
+refuses "is up already" "$CLUSTER" up
+refuses "no process 'x9'" "$CLUSTER" kill x9
+refuses "no group g7" "$CLUSTER" kill primary:g7
+refuses "runs already" "$CLUSTER" start s1
+refuses "already" timeout 60 "$BIN/dlm-server" --id s1 --groups g1 --listen 127.0.0.1:0 \
+  --zookeeper "$(. "$DLM_CLUSTER_DIR/settings" && echo "$ZOOKEEPER")" --session-timeout 1s
+refuses "ZooKeeper" timeout 60 "$BIN/dlm-server" --id s8 --groups g1 --listen 127.0.0.1:0 \
+  --zookeeper "127.0.0.1:$(free_port)" --session-timeout 1s
+refuses "in use" timeout 60 "$BIN/dlm-router" --listen "$DLM_ROUTERS" --id r9 \
+  --zookeeper "$(. "$DLM_CLUSTER_DIR/settings" && echo "$ZOOKEEPER")"
+"$CLUSTER" stop backup:g1 | grep -q stopped || fail "no backup was stopped"
+one_left() { [ "$(in_sync_count g1)" = 1 ]; }
+wait_until 60 one_left || fail "the stopped backup is still in the in-sync set"
+dlm lock after-stop -- true || fail "no lock with one replica"
+"$CLUSTER" start s1 2>/dev/null || "$CLUSTER" start s2
+two() { [ "$(in_sync_count g1)" = 2 ]; }
+wait_until 60 two || fail "the started backup did not join"
+"$CLUSTER" freeze primary:g1
+dlm lock after-freeze -- true || fail "no lock with a frozen primary"
+"$CLUSTER" down
+refuses "no cluster is up" "$CLUSTER" down
+echo "scripts/cluster does what it says."
