@@ -203,8 +203,8 @@ void Client::start_release_detached(const DetachedHold& hold, Done<ReleaseInfo> 
 
 void Client::start_renew_detached(const DetachedHold& hold, milliseconds lease, Done<DetachedHold> done) {
   client::Call call = detached_call(OperationKind::renew, hold);
-  if (!to_ms(lease, call.request.lease_ms) || call.request.lease_ms == 0) {
-    call.refused = make_error(Status::invalid_argument, hold.resource, "a lease is between 1 ms and 49 days");
+  if (!to_ms(lease, call.request.lease_ms)) {
+    call.refused = make_error(Status::invalid_argument, hold.resource, "a lease is at most 49 days");
   }
   call.done = std::move(done);
   engine_->call(std::move(call));

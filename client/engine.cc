@@ -276,8 +276,18 @@ void Engine::deliver() {
       auto callback = at->second.on_queued;
       callback({notice.position, to_holder(notice.holder), notice.group});
     }
+    // What happened to a hold is seen by who hears of an operation on it; a hold that begins in a completion
+    // comes after that.
+    std::vector<const HoldEvent*> of_new_holds;
+    for (const HoldEvent& event : delivering_.holds) {
+      if (holds_.contains(event.hold.value)) {
+        hold_event(event);
+      } else {
+        of_new_holds.push_back(&event);
+      }
+    }
     for (const Completion& completion : delivering_.completions) completed(completion);
-    for (const HoldEvent& event : delivering_.holds) hold_event(event);
+    for (const HoldEvent* event : of_new_holds) hold_event(*event);
     for (GroupId group : delivering_.ended) {
       event(ClientEvent::Kind::session_ended, link_.router(), group, to_string(group) + " ended the session");
     }

@@ -1,9 +1,10 @@
 #include "dlm/mutex.h"
 
+#include <algorithm>
 #include <atomic>
-#include <condition_variable>
 #include <map>
 #include <mutex>
+#include <random>
 #include <thread>
 #include <utility>
 
@@ -12,6 +13,35 @@
 namespace dlm {
 
 namespace client {
+
+// std::lock() locks one, tries the others, and when a try fails gives back what it has and begins with the
+// one that was taken. Two threads that do so against each other would go on in step for ever: what one gives
+// back the other gets, while what that one gave back is asked for at once. So a thread whose try failed
+// pauses before its next lock(), at random, longer each time.
+class BackOff {
+ public:
+  using Duration = std::chrono::steady_clock::duration;
+
+  void failed(Duration round_trip) {
+    longest_ = std::min<Duration>(std::max(4 * round_trip, 2 * longest_), kLongest);
+    due_ = true;
+  }
+  void succeeded() {
+    longest_ = Duration::zero();
+    due_ = false;
+  }
+  void pause() {
+    if (!std::exchange(due_, false)) return;
+    std::uniform_int_distribution<Duration::rep> length(0, longest_.count());
+    std::this_thread::sleep_for(Duration(length(random_)));
+  }
+
+ private:
+  static constexpr std::chrono::milliseconds kLongest{50};
+  Duration longest_{0};
+  bool due_ = false;
+  std::minstd_rand random_{std::random_device{}()};
+};
 
 // The holds taken through one mutex object: one exclusive, or one shared per thread.
 class MutexState {
@@ -27,11 +57,17 @@ class MutexState {
     options.mode = mode;
     options.wait = wait;
     options.owner_tag = "mutex-" + std::to_string(acquisitions.fetch_add(1, std::memory_order_relaxed) + 1);
+    thread_local BackOff back_off;
+    bool is_try = wait == std::chrono::milliseconds(0);
+    if (!wait) back_off.pause();
+    auto asked = std::chrono::steady_clock::now();
     Result<Lock> lock = client_.acquire(resource_, std::move(options));
     if (!lock) {
-      if (lock.error().status == Status::timed_out) return false;
-      throw LockError(std::move(lock.error()));
+      if (lock.error().status != Status::timed_out) throw LockError(std::move(lock.error()));
+      if (is_try) back_off.failed(std::chrono::steady_clock::now() - asked);
+      return false;
     }
+    if (is_try) back_off.succeeded();
     std::lock_guard guard(mutex_);
     if (mode == LockMode::exclusive) {
       // Another one here was lost: its holder has not unlocked yet, and never needs to any more.

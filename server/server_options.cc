@@ -26,6 +26,8 @@ constexpr const char* kExample =
     "zk1:2181,zk2:2181/dlm\n"
     "Options may also stand in a file (--config server.toml), as lines like: listen = \"10.0.0.1:7800\"";
 
+constexpr std::uint32_t kLeaseLimitMs = 720u * 3'600'000;  // 30 days
+
 struct Arguments {
   std::string id;
   std::vector<std::string> groups;
@@ -90,8 +92,8 @@ ServerOptions digest(const Arguments& arguments) {
     throw CLI::ValidationError("--advertise", "is needed with --listen " + arguments.listen +
                                                   ": the address under which others reach this server");
   }
-  node.table.lease_ms_min = duration_ms("--lease-min", arguments.lease_min, 10, UINT32_MAX - 1);
-  node.table.lease_ms_max = duration_ms("--lease-max", arguments.lease_max, 10, UINT32_MAX - 1);
+  node.table.lease_ms_min = duration_ms("--lease-min", arguments.lease_min, 10, kLeaseLimitMs);
+  node.table.lease_ms_max = duration_ms("--lease-max", arguments.lease_max, 10, kLeaseLimitMs);
   if (node.table.lease_ms_min > node.table.lease_ms_max) {
     throw CLI::ValidationError("--lease-min", "is above --lease-max");
   }

@@ -121,7 +121,8 @@ void ShardNode::Impl::start() {
   coordinator->start(std::move(told));
   after(start_timer, options.start_timeout_ms, [this] {
     if (registering) return;
-    fail("the coordinator can't be reached: " + (session_trouble.empty() ? "no answer" : session_trouble));
+    fail("no contact with the coordinator: " + (session_trouble.empty() ? "no answer" : session_trouble) +
+         "; start it, or give its right address");
   });
 }
 

@@ -5,6 +5,8 @@
 #include <thread>
 #include <utility>
 
+#include "client/cli/json_output.h"
+
 namespace dlm::cli {
 namespace {
 
@@ -31,7 +33,7 @@ struct Tally {
   std::string first_error;
 
   void failed(const Error& error) {
-    ++errors[std::string(to_string(error.status))];
+    ++errors[std::string(status_name(error.status))];
     if (first_error.empty()) first_error = error.describe();
   }
 };

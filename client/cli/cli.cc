@@ -171,7 +171,7 @@ int fail(const Globals& globals, const Error& error) {
     return number_of(code);
   }
   JsonObject details;
-  if (error.cause != EndCause::none) details["cause"] = to_string(error.cause);
+  if (error.cause != EndCause::none) details["cause"] = cause_name(error.cause);
   if (error.group) details["group"] = to_string(error.group);
   if (!error.resource.empty()) put_name(details, "resource", error.resource);
   if (!error.holder.client_id.empty()) {
@@ -185,7 +185,7 @@ int fail(const Globals& globals, const Error& error) {
   }
   details["outcome_unknown"] = error.outcome_unknown;
   details["exit_code"] = number_of(code);
-  std::string line = json_line(error_json(to_string(error.status), one_line(error.describe()), details));
+  std::string line = json_line(error_json(status_name(error.status), one_line(error.describe()), details));
   std::fwrite(line.data(), 1, line.size(), stderr);
   return number_of(code);
 }

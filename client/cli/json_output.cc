@@ -1,5 +1,6 @@
 #include "client/cli/json_output.h"
 
+#include <array>
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
 #include <utility>
@@ -43,6 +44,33 @@ JsonObject to_json(const GroupReport& group) {
 }
 
 }  // namespace
+
+std::string_view status_name(Status status) {
+  constexpr std::array<std::string_view, 16> kNames = {"ok",
+                                                       "queued",
+                                                       "timed_out",
+                                                       "cancelled",
+                                                       "not_held",
+                                                       "session_expired",
+                                                       "session_unknown",
+                                                       "client_id_in_use",
+                                                       "would_deadlock",
+                                                       "unavailable",
+                                                       "overloaded",
+                                                       "invalid_argument",
+                                                       "permission_denied",
+                                                       "moved",
+                                                       "not_primary",
+                                                       "stale"};
+  auto number = static_cast<std::size_t>(status);
+  return number < kNames.size() ? kNames[number] : "unknown";
+}
+
+std::string_view cause_name(EndCause cause) {
+  constexpr std::array<std::string_view, 4> kNames = {"none", "never", "released", "expired"};
+  auto number = static_cast<std::size_t>(cause);
+  return number < kNames.size() ? kNames[number] : "unknown";
+}
 
 void put_name(JsonObject& object, std::string_view field, std::string_view name) {
   std::string text = printable(name);

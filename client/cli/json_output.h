@@ -17,6 +17,10 @@ namespace dlm::cli {
 
 using JsonObject = boost::json::object;
 
+// Names for programs, which never change: "timed_out", "not_held", "never".
+std::string_view status_name(Status status);
+std::string_view cause_name(EndCause cause);
+
 // `name`, and `name`_hex where that is needed.
 void put_name(JsonObject& object, std::string_view field, std::string_view name);
 

@@ -95,8 +95,11 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& wrong) {
     auto chosen = app.get_subcommands();
     std::string program = chosen.empty() ? "dlm" : "dlm " + chosen.front()->get_name();
-    return fail(globals, ExitCode::usage, to_string(Status::invalid_argument),
-                printable(wrong.what()) + "; see `" + program + " --help`");
+    auto unknown = app.remaining();
+    std::string what =
+        chosen.empty() && !unknown.empty() ? "'" + unknown.front() + "' is not a subcommand" : wrong.what();
+    return fail(globals, ExitCode::usage, status_name(Status::invalid_argument),
+                printable(what) + "; see `" + program + " --help`");
   }
   int code = action();
   if (std::fflush(stdout) != 0 && code == number_of(ExitCode::ok)) {

@@ -26,11 +26,12 @@ std::string fixed(double value, int digits) {
   return buffer;
 }
 
-std::string joined(const std::vector<std::string>& words) {
+// "s1 s2" for s1#42 and s2#7: which life of a server it is only matters where lives meet, and --json tells.
+std::string server_names(const std::vector<std::string>& members) {
   std::string out;
-  for (const std::string& word : words) {
+  for (const std::string& member : members) {
     if (!out.empty()) out += ' ';
-    out += word;
+    out += printable(member.substr(0, member.find('#')));
   }
   return out.empty() ? "-" : out;
 }
@@ -39,6 +40,47 @@ std::string mode_text(LockMode mode, std::uint32_t count) {
   std::string text(to_string(mode));
   if (count > 1) text += " x" + std::to_string(count);
   return text;
+}
+
+std::vector<std::string> group_row(const ClusterReport& cluster, const GroupReport& group) {
+  auto share = std::find_if(cluster.ring.begin(), cluster.ring.end(),
+                            [&](const ClusterReport::Share& each) { return each.group == group.group; });
+  bool in_ring = share != cluster.ring.end();
+  auto told = [&](const std::string& text) { return group.problem.empty() ? text : std::string("?"); };
+  return {to_string(group.group),
+          in_ring ? fixed(share->share * 100, 1) + "%" : "-",
+          in_ring ? fixed(share->weight, 2) : "-",
+          std::to_string(group.epoch.value),
+          group.primary.empty() ? "-" : server_names({group.primary}),
+          server_names(group.in_sync),
+          server_names(group.members),
+          told(std::to_string(group.committed_index.value) + "/" + std::to_string(group.last_index.value)),
+          told(std::to_string(group.locks_held)),
+          told(std::to_string(group.waiters)),
+          told(std::to_string(group.sessions))};
+}
+
+std::vector<std::string> problems_of(const ClusterReport& cluster) {
+  std::vector<std::string> problems;
+  for (const GroupReport& group : cluster.groups) {
+    std::string name = to_string(group.group) + ": ";
+    if (!group.problem.empty()) problems.push_back(name + printable(group.problem));
+    if (group.primary.empty() && group.problem.empty()) problems.push_back(name + "no primary");
+    for (const std::string& member : group.in_sync) {
+      bool alive = std::find(group.members.begin(), group.members.end(), member) != group.members.end();
+      if (!alive) problems.push_back(name + printable(member) + " is in the in-sync set, but not alive");
+    }
+    if (group.in_sync.size() == 1) {
+      problems.push_back(name + "only one replica is in sync; its locks would not survive its loss");
+    }
+  }
+  for (const ClusterReport::Share& share : cluster.ring) {
+    bool known = std::any_of(cluster.groups.begin(), cluster.groups.end(),
+                             [&](const GroupReport& group) { return group.group == share.group; });
+    if (!known)
+      problems.push_back(to_string(share.group) + ": in the ring, but no server has registered for it");
+  }
+  return problems;
 }
 
 constexpr std::size_t kNameColumns = 32;
@@ -195,42 +237,18 @@ std::string cluster_text(const ClusterReport& cluster) {
 
   out += "\nRouters\n";
   Table routers({"ID", "ADDRESS"});
-  for (const RouterReport& router : cluster.routers)
+  for (const RouterReport& router : cluster.routers) {
     routers.add({printable(router.id), printable(router.address)});
+  }
   out += routers.text("  ");
 
   out += "\nGroups\n";
   Table groups({"GROUP", "SHARE", "WEIGHT", "EPOCH", "PRIMARY", "IN SYNC", "MEMBERS", "LOG", "LOCKS",
                 "WAITING", "SESSIONS"});
-  std::vector<std::string> problems;
-  for (const GroupReport& group : cluster.groups) {
-    auto share = std::find_if(cluster.ring.begin(), cluster.ring.end(),
-                              [&](const ClusterReport::Share& each) { return each.group == group.group; });
-    bool in_ring = share != cluster.ring.end();
-    bool told = group.problem.empty();
-    auto number = [&](std::uint64_t value) { return told ? std::to_string(value) : std::string("?"); };
-    groups.add(
-        {to_string(group.group), in_ring ? fixed(share->share * 100, 1) + "%" : "-",
-         in_ring ? fixed(share->weight, 2) : "-", std::to_string(group.epoch.value),
-         group.primary.empty() ? "-" : printable(group.primary), joined(group.in_sync), joined(group.members),
-         told ? std::to_string(group.committed_index.value) + "/" + std::to_string(group.last_index.value)
-              : "?",
-         number(group.locks_held), number(group.waiters), number(group.sessions)});
-    if (!told) problems.push_back(to_string(group.group) + ": " + printable(group.problem));
-    if (group.primary.empty() && told) problems.push_back(to_string(group.group) + ": no primary");
-    if (group.in_sync.size() == 1) {
-      problems.push_back(to_string(group.group) +
-                         ": only one replica is in sync; its locks would not survive its loss");
-    }
-  }
-  for (const ClusterReport::Share& share : cluster.ring) {
-    bool known = std::any_of(cluster.groups.begin(), cluster.groups.end(),
-                             [&](const GroupReport& group) { return group.group == share.group; });
-    if (!known)
-      problems.push_back(to_string(share.group) + ": in the ring, but no server has registered for it");
-  }
+  for (const GroupReport& group : cluster.groups) groups.add(group_row(cluster, group));
   out += groups.text("  ");
 
+  std::vector<std::string> problems = problems_of(cluster);
   out += problems.empty() ? "\nNo problems\n" : "\nProblems\n";
   for (const std::string& problem : problems) out += "  " + problem + "\n";
   return out;

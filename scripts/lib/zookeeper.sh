@@ -12,14 +12,9 @@ clientPortAddress=127.0.0.1
 admin.enableServer=false
 maxClientCnxns=0
 CONFIG
-  cat >"$dir/log4j.properties" <<CONFIG
-log4j.rootLogger=WARN, CONSOLE
-log4j.appender.CONSOLE=org.apache.log4j.ConsoleAppender
-log4j.appender.CONSOLE.layout=org.apache.log4j.PatternLayout
-log4j.appender.CONSOLE.layout.ConversionPattern=%d{ISO8601} %-5p %c{1} %m%n
-CONFIG
   nohup setsid java -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \
-    -cp "$dir:/usr/share/java/zookeeper.jar" org.apache.zookeeper.server.quorum.QuorumPeerMain "$dir/zoo.cfg" \
+    -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -Dorg.slf4j.simpleLogger.showDateTime=true \
+    -cp /usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar org.apache.zookeeper.server.quorum.QuorumPeerMain "$dir/zoo.cfg" \
     >>"$dir/log" 2>&1 </dev/null &
   echo $! >"$dir/pid"
   wait_until 30 zookeeper_serves "$dir" "$port" || { tail -n 20 "$dir/log" >&2; die "ZooKeeper did not start: see $dir/log"; }

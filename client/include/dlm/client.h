@@ -53,6 +53,10 @@ struct QueuedInfo {
 };
 
 struct AcquireOptions {
+  // Not an aggregate: g++ 12 copies the bits of braced temporaries of aggregates within a co_await
+  // expression, and so would destroy them twice in `co_await async_acquire(client, name, {}, use_awaitable)`.
+  AcquireOptions() {}  // NOLINT(modernize-use-equals-default)
+
   LockMode mode = LockMode::exclusive;
   // How long to wait when it is held by others: 0 not at all, nullopt for ever. Counted by the group, from
   // when it got the request. Whole milliseconds, below 2^32 - 1.
@@ -128,7 +132,7 @@ class Client {
   Result<DetachedHold> acquire_detached(std::string_view resource, AcquireOptions options);
   // Uses resource, client_id (empty: own), owner_tag and token; ditto below. Errors: not_held with its cause.
   Result<ReleaseInfo> release_detached(const DetachedHold& hold);
-  // Restarts the lease, with a new length.
+  // Restarts the lease, with a new length; 0: with the one it has.
   Result<DetachedHold> renew_detached(const DetachedHold& hold, std::chrono::milliseconds lease);
 
   // Reads; answered by the group after a barrier, never stale.

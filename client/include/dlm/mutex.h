@@ -28,6 +28,8 @@ class Mutex {
   Mutex(const Mutex&) = delete;
   Mutex& operator=(const Mutex&) = delete;
 
+  // After a try_lock() of this thread that failed: a random pause first, 50 ms at most, so that two
+  // std::lock() of several mutexes in different orders do not back off from each other for ever.
   void lock();
   bool try_lock();
   template <class Rep, class Period>

@@ -2,10 +2,11 @@
 # scripts/cluster itself: what it says to wrong input, and stop, start, freeze.
 . "$(dirname "${BASH_SOURCE[0]}")/harness.sh"
 
-# refuses TEXT COMMAND...: it fails, with one line on stderr that contains TEXT.
+# refuses TEXT COMMAND...: it fails, with one line on stderr, beside log lines, that contains TEXT.
 refuses() {
   local said
   if said=$("${@:2}" 2>&1 >/dev/null); then fail "'${*:2}' did not fail"; fi
+  said=$(grep -vE '^[IWE][0-9]{8} ' <<<"$said" || true)
   [[ $said == *"$1"* ]] || fail "'${*:2}' said '$said', nothing of '$1'"
   [ "$(wc -l <<<"$said")" = 1 ] || fail "'${*:2}' said more than a line: $said"
 }
@@ -17,7 +18,7 @@ refuses "is up already" "$CLUSTER" up
 refuses "no process 'x9'" "$CLUSTER" kill x9
 refuses "no group g7" "$CLUSTER" kill primary:g7
 refuses "runs already" "$CLUSTER" start s1
-refuses "already" timeout 60 "$BIN/dlm-server" --id s1 --groups g1 --listen 127.0.0.1:0 \
+refuses "is taken" timeout 60 "$BIN/dlm-server" --id s1 --groups g1 --listen 127.0.0.1:0 \
   --zookeeper "$(. "$DLM_CLUSTER_DIR/settings" && echo "$ZOOKEEPER")" --session-timeout 1s
 refuses "ZooKeeper" timeout 60 "$BIN/dlm-server" --id s8 --groups g1 --listen 127.0.0.1:0 \
   --zookeeper "127.0.0.1:$(free_port)" --session-timeout 1s

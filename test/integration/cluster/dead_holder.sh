@@ -16,7 +16,7 @@ wait_until 30 waits || fail "the second client does not wait"
 
 first=$(dlm inspect ward --json | json_number token)
 # The last renewal was sent at most now: the lease the server knows may have up to its full length left.
-before=$(dlm inspect ward --json | json_number leftMs)
+before=$(dlm inspect ward --json | json_number left_ms)
 killed=$(now_ms)
 kill -9 "$(cat holder)"
 wait "$holder_job" 2>/dev/null || true

@@ -45,5 +45,5 @@ group_of() { dlm inspect "$1" --json | grep -oE '"group":"g[0-9]+"' | head -n 1 
 
 # in_sync_count GROUP
 in_sync_count() {
-  dlm status --json | grep -oE "\"group\":\"$1\",[^{}]*" | grep -oE '"inSync":\[[^]]*\]' | head -n 1 | grep -oE '#' | wc -l
+  dlm status --json | grep -oE "\"group\":\"$1\",\"epoch\":[^{}]*" | grep -oE '"in_sync":\[[^]]*\]' | head -n 1 | grep -oE '#' | wc -l
 }

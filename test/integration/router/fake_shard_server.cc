@@ -64,7 +64,10 @@ Answer FakeGroup::apply(const Operation& op, std::vector<Answer>& later) {
   const Name name{op.session.value, op.sequence.value};
   if (auto known = answers.find(name); known != answers.end()) return known->second;
   if (op.kind == OperationKind::acquire) {
+    const auto& queue = waiting[std::string(op.resource)];
+    const bool repeat = std::find(queue.begin(), queue.end(), name) != queue.end();
     answer = acquire(op, name);
+    if (repeat) return answer;
   } else {
     release(op, later);
   }

@@ -27,7 +27,7 @@ TEST_F(Router, TakesPassesOnAndReleasesALock) {
   b->send({acquire(1, "x")});
   until([&] { return b->has(1, Status::queued); }, "a place in the line");
   a->send({release(2, "x")});
-  until([&] { return b->has(1, Status::ok); }, "the lock");
+  until([&] { return a->has(2, Status::ok) && b->has(1, Status::ok); }, "the lock");
   EXPECT_GT(b->answers[1].back().token, a->answers[1].back().token);
   EXPECT_EQ(router->stats().pending, 0U);
 }
@@ -84,7 +84,7 @@ TEST_F(Router, BeginsAnewWithAServerThatClosedItsChannel) {
   group().broken = true;
   a->send({release(2, "x")});
   run_for(30);
-  EXPECT_TRUE(a->answers[2].empty());
+  EXPECT_FALSE(a->answers.contains(2));
   group().broken = false;
   until([&] { return a->has(2, Status::ok) && b->has(1, Status::ok); }, "the release and the grant");
 }

@@ -9,6 +9,7 @@
 
 #include "coordinator/memory_coordinator.h"
 #include "schema/operation.h"
+#include "schema/shard.capnp.h"
 #include "schema/wire/codec.h"
 #include "schema/wire/event_loop.h"
 #include "schema/wire/rpc.h"

@@ -80,6 +80,17 @@ TEST(Json, OfANameWithOddBytesKeepsThemInHex) {
   EXPECT_FALSE(plain.contains("resource_hex"));
 }
 
+TEST(Json, NamesStatusesAndCausesForPrograms) {
+  EXPECT_EQ(status_name(Status::ok), "ok");
+  EXPECT_EQ(status_name(Status::timed_out), "timed_out");
+  EXPECT_EQ(status_name(Status::would_deadlock), "would_deadlock");
+  EXPECT_EQ(status_name(Status::invalid_argument), "invalid_argument");
+  EXPECT_EQ(status_name(Status::stale), "stale");
+  EXPECT_EQ(status_name(static_cast<Status>(200)), "unknown");
+  EXPECT_EQ(cause_name(EndCause::never), "never");
+  EXPECT_EQ(cause_name(EndCause::expired), "expired");
+}
+
 TEST(Json, OfAnErrorIsOneLineThatCanBeRead) {
   std::string line = json_line(error_json("timed_out", "held by \xff\n", {{"group", "g1"}}));
   EXPECT_EQ(line.find('\n'), line.size() - 1);

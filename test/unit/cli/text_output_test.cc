@@ -15,7 +15,7 @@ TEST(ShellQuoted, ReadsBackAsTheSameBytes) {
   EXPECT_EQ(shell_quoted("$HOME;*"), "'$HOME;*'");
 }
 
-TEST(NameArguments, UseHexForWhatCanNotBeTyped) {
+TEST(FollowUpCommands, UseHexForWhatCanNotBeTyped) {
   EXPECT_EQ(name_arguments("orders/42"), "orders/42");
   EXPECT_EQ(name_arguments("a b"), "'a b'");
   EXPECT_EQ(name_arguments(std::string_view("\x00\xff", 2)), "--name-hex 00ff");
@@ -113,6 +113,7 @@ TEST(ClusterText, NamesTheProblems) {
   cluster.groups.push_back(group);
   std::string text = cluster_text(cluster);
   EXPECT_NE(text.find("g1: the primary does not answer"), std::string::npos) << text;
+  EXPECT_NE(text.find("g1: s1#1 is in the in-sync set, but not alive"), std::string::npos) << text;
   EXPECT_NE(text.find("g1: only one replica is in sync"), std::string::npos) << text;
   EXPECT_NE(text.find("g2: in the ring, but no server has registered for it"), std::string::npos) << text;
 }
