@@ -127,7 +127,8 @@ client::Call acquire_call(std::string_view resource, AcquireOptions options, boo
       (!to_ms(*options.request_timeout, request.request_timeout_ms) || request.request_timeout_ms == 0)) {
     problem = "a request timeout is between 1 ms and 49 days";
   }
-  if (!problem.empty()) call.refused = make_error(Status::invalid_argument, request.resource, problem);
+  if (!problem.empty())
+    call.refused = std::make_unique<Error>(make_error(Status::invalid_argument, request.resource, problem));
   call.on_queued = std::move(options.on_queued);
   call.stop = std::move(options.stop);
   return call;
@@ -142,7 +143,8 @@ client::Call detached_call(OperationKind kind, const DetachedHold& hold) {
   call.request.owner_tag = hold.owner_tag;
   call.request.client_id = hold.client_id;
   std::string problem = names_outside_limits(hold.resource, hold.owner_tag, hold.client_id);
-  if (!problem.empty()) call.refused = make_error(Status::invalid_argument, hold.resource, problem);
+  if (!problem.empty())
+    call.refused = std::make_unique<Error>(make_error(Status::invalid_argument, hold.resource, problem));
   return call;
 }
 
@@ -204,7 +206,8 @@ void Client::start_release_detached(const DetachedHold& hold, Done<ReleaseInfo> 
 void Client::start_renew_detached(const DetachedHold& hold, milliseconds lease, Done<DetachedHold> done) {
   client::Call call = detached_call(OperationKind::renew, hold);
   if (!to_ms(lease, call.request.lease_ms)) {
-    call.refused = make_error(Status::invalid_argument, hold.resource, "a lease is at most 49 days");
+    call.refused = std::make_unique<Error>(
+        make_error(Status::invalid_argument, hold.resource, "a lease is at most 49 days"));
   }
   call.done = std::move(done);
   engine_->call(std::move(call));

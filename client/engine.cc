@@ -11,8 +11,10 @@ namespace dlm::client {
 
 namespace {
 
-constexpr std::uint64_t kCloseMs =
-    900;  // for the last releases to be answered; the rest of the second: the bye
+// Closing takes a second at most: for the last releases to be answered, and for the router to close the
+// sessions.
+constexpr std::uint64_t kCloseMs = 600;
+constexpr std::chrono::milliseconds kGoodByeTime(400);
 constexpr std::size_t kTermsMax = 1'024;
 
 std::uint64_t random_bits() {
@@ -171,7 +173,7 @@ void Engine::turn() {
   in_turn_ = false;
   if (closing_) close_when_done();
   std::uint64_t wake_ms = core_.next_wake_ms();
-  if (closing_) wake_ms = std::min(wake_ms, close_at_ms_);
+  if (closing_ && !bye_sent_) wake_ms = std::min(wake_ms, close_at_ms_);
   if (!unsent_.empty() && link_.up()) wake_ms = std::min(wake_ms, now_ms + 2);
   if (wake_ms != kNever) timer_.set(wake_ms);
 }
@@ -398,7 +400,7 @@ void Engine::close_when_done() {
     message.initRoot<wire::ClientFrame>().setBye();
     link_.send(message);
   }
-  link_.stop([this] { finish_close(); });
+  link_.stop(kGoodByeTime, [this] { finish_close(); });
 }
 
 void Engine::finish_close() {

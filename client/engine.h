@@ -45,7 +45,7 @@ struct Call {
   Done done;
   std::function<void(const QueuedInfo&)> on_queued;
   std::stop_token stop;
-  std::optional<Error> refused;  // by the caller's side of the library: told without asking the core
+  std::unique_ptr<Error> refused;  // by the caller's side of the library: told without asking the core
 };
 
 // Any thread, but for what is marked. Made by make(); close() must be called before the last reference goes.

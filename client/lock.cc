@@ -106,7 +106,7 @@ void Lock::start_release(std::function<void(Result<ReleaseInfo>)> done) {
   if (!engine) return done(hold_->lost_error());
   if (lost) {
     // Told from the I/O thread, as promised; what there is to give back was given back when it was lost.
-    call.refused = hold_->lost_error();
+    call.refused = std::make_unique<Error>(hold_->lost_error());
   }
   call.done = std::move(done);
   engine->call(std::move(call));
@@ -129,14 +129,15 @@ void Lock::start_renew(std::optional<milliseconds> lease, std::function<void(Res
   call.request.hold = hold_->identity().id;
   call.request.resource = resource();
   call.done = std::move(done);
-  if (now == LockState::lost) call.refused = hold_->lost_error();
+  if (now == LockState::lost) call.refused = std::make_unique<Error>(hold_->lost_error());
   if (now == LockState::released) {
-    call.refused = client::make_error(Status::not_held, resource(), "this handle has released it already");
+    call.refused = std::make_unique<Error>(
+        client::make_error(Status::not_held, resource(), "this handle has released it already"));
   }
   if (lease) {
     if (*lease <= milliseconds(0) || *lease >= milliseconds(kWaitForeverMs)) {
-      call.refused =
-          client::make_error(Status::invalid_argument, resource(), "a lease is between 1 ms and 49 days");
+      call.refused = std::make_unique<Error>(
+          client::make_error(Status::invalid_argument, resource(), "a lease is between 1 ms and 49 days"));
     } else {
       call.request.lease_ms = static_cast<std::uint32_t>(lease->count());
     }

@@ -166,7 +166,7 @@ bool RouterLink::welcomed(const wire::Welcome::Reader& welcome) {
 
 void RouterLink::connection_closed(const std::string& why) {
   if (stopped_) {
-    if (on_drained_) std::exchange(on_drained_, nullptr)();
+    if (on_stopped_) std::exchange(on_stopped_, nullptr)();
     return;
   }
   failed(why);
@@ -208,18 +208,22 @@ void RouterLink::failed(const std::string& why, Status refusal) {
   });
 }
 
-void RouterLink::stop(std::function<void()> on_drained) {
+void RouterLink::stop(std::chrono::milliseconds patience, std::function<void()> on_done) {
   stopped_ = true;
   timer_.cancel();
   resolver_.cancel();
   boost::system::error_code ignored;
   socket_.close(ignored);
-  if (connection_) {
-    on_drained_ = std::move(on_drained);
-    connection_->close("the client is closed");
-  } else {
-    boost::asio::post(io_, std::move(on_drained));
+  if (!connection_) {
+    boost::asio::post(io_, std::move(on_done));
+    return;
   }
+  on_stopped_ = std::move(on_done);
+  if (!up_) return connection_->close("the client is closed");
+  timer_.expires_after(patience);
+  timer_.async_wait([this, alive = alive_](const boost::system::error_code& error) {
+    if (!error && *alive) connection_->close("the client is closed");
+  });
 }
 
 std::string RouterLink::all_reasons() const {

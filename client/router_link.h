@@ -4,6 +4,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -43,9 +44,10 @@ class RouterLink {
   ~RouterLink();
 
   void start();
-  // Ends all attempts; what is queued on the connection still leaves. No callbacks from then on but
-  // on_drained.
-  void stop(std::function<void()> on_drained);
+  // Ends all attempts. A router in use, having been told good-bye, closes the connection when it has done
+  // what that takes; after `patience` it is closed from here. Only on_done is called from then on, once, when
+  // there is no connection any more.
+  void stop(std::chrono::milliseconds patience, std::function<void()> on_done);
   // Gives the router in use up for the next one.
   void reconnect(const std::string& why);
 
@@ -93,7 +95,7 @@ class RouterLink {
   boost::asio::ip::tcp::socket socket_;
   boost::asio::steady_timer timer_;
   std::shared_ptr<wire::FrameConnection> connection_;
-  std::function<void()> on_drained_;
+  std::function<void()> on_stopped_;
 };
 
 }  // namespace dlm::client

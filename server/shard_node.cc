@@ -42,6 +42,7 @@ struct ShardNode::Impl final : MemberNetwork, MemberEvents {
         stop_timer(event_loop.io()) {
     if (options.incarnation == 0) options.incarnation = wire::EventLoop::unix_ms();
     service->self = MemberName{options.id, options.incarnation};
+    service->channel_limits.call_timeout_ms = options.router_timeout_ms;
   }
 
   // Whoever may call back goes first: the coordinator, then links and connections, then what these use.
@@ -97,6 +98,7 @@ struct ShardNode::Impl final : MemberNetwork, MemberEvents {
   ClusterView view;
   std::string session_trouble;
   bool registering = false;
+  bool proposing_ring = false;
   bool failed = false;
   boost::asio::steady_timer start_timer;
   boost::asio::steady_timer ring_timer;
@@ -205,10 +207,12 @@ void ShardNode::Impl::register_self() {
 }
 
 void ShardNode::Impl::init_ring_if_missing() {
-  if (options.init_ring.empty() || view.cluster.empty() || view.ring.version != 0) return;
+  if (options.init_ring.empty() || view.cluster.empty() || view.ring.version != 0 || proposing_ring) return;
   coordinator::RingRecord ring;
   for (GroupId group : options.init_ring) ring.groups.push_back({group, 1});
+  proposing_ring = true;
   coordinator->propose_ring(0, ring, [this](WriteResult result) {
+    proposing_ring = false;
     if (result == WriteResult::accepted) LOG(INFO) << "made the cluster's first ring";
     if (result != WriteResult::unavailable || failed) return;
     after(ring_timer, kRingRetryMs, [this] { init_ring_if_missing(); });

@@ -106,10 +106,12 @@ int report_pairs(const Globals& globals, const BenchOptions& options, const Benc
     Table table({"MICROSECONDS", "P50", "P99", "P99.9", "MAX"});
     table.add(latencies_row("acquire", result.acquire_ns));
     table.add(latencies_row("release", result.release_ns));
-    print(std::to_string(options.connections) + " connections, " + std::to_string(options.load.in_flight) +
-          " in flight on each, " + resources_text(options.load) + ", " + number(result.seconds, 1) + " s\n" +
-          number(rate, 0) + " lock+unlock pairs/s (" + std::to_string(result.pairs) + " pairs), " +
-          errors_text(result.errors, result.first_error) + table.text());
+    print(std::to_string(options.connections) +
+          (options.connections == 1 ? " connection, " : " connections, ") +
+          std::to_string(options.load.in_flight) + " in flight on each, " + resources_text(options.load) +
+          ", " + number(result.seconds, 1) + " s\n" + number(rate, 0) + " lock+unlock pairs/s (" +
+          std::to_string(result.pairs) + " pairs), " + errors_text(result.errors, result.first_error) +
+          table.text());
   }
   return number_of(result.pairs > 0 ? ExitCode::ok : ExitCode::unavailable);
 }

@@ -20,7 +20,9 @@ std::string_view advice(const Error& error) {
     case Status::client_id_in_use:
       return "; choose another --client, or wait until that session ends";
     case Status::unavailable:
-      return "; see `dlm status`, and check --router or DLM_ROUTERS";
+      return error.group ? "; see `dlm status`"
+                         : "; check --router or DLM_ROUTERS, and that a router runs (`dlm dev` starts a "
+                           "whole service)";
     case Status::overloaded:
       return "; try again later";
     case Status::not_held:
@@ -199,6 +201,13 @@ int fail(const Globals& globals, ExitCode code, std::string_view status, std::st
   std::string line = json_line(error_json(status, message, details));
   std::fwrite(line.data(), 1, line.size(), stderr);
   return number_of(code);
+}
+
+void warn(const Globals& globals, std::string_view message) {
+  if (!globals.json) return note(message);
+  JsonObject warning{{"message", printable(message)}};
+  std::string line = json_line(JsonObject{{"warning", std::move(warning)}});
+  std::fwrite(line.data(), 1, line.size(), stderr);
 }
 
 void note(std::string_view text) {

@@ -86,6 +86,10 @@ std::unique_ptr<Client> connect(const Globals& globals, const ConnectOptions& op
 int fail(const Globals& globals, const Error& error);
 int fail(const Globals& globals, ExitCode code, std::string_view status, std::string_view message);
 
+// Something that the user has to know, but that is no failure: a line or, as {"warning":{"message":...}},
+// JSON on stderr.
+void warn(const Globals& globals, std::string_view message);
+
 // "dlm: <text>" on stderr, in one write, so that lines of several processes don't mix.
 void note(std::string_view text);
 // Whether notes on progress are wanted: -v, or stderr is a terminal.

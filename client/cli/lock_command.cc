@@ -62,7 +62,7 @@ class PendingLock {
     if (!done_fd_.valid()) throw std::system_error(errno, std::generic_category(), "eventfd");
   }
 
-  // `shared` keeps this alive for the callback.
+  // The callback shares `self`: it may come after everybody else has left.
   static void start(const std::shared_ptr<PendingLock>& self, Client& client, const std::string& name,
                     AcquireOptions options) {
     options.stop = self->stop_.get_token();
@@ -124,7 +124,7 @@ int run_under(const Globals& globals, const std::vector<std::string>& command, c
   }
   ChildStart start = start_child(command, environment_for(lock), context);
   if (start.pid < 0) {
-    if (auto released = lock.release(); !released) note(released.error().describe());
+    if (auto released = lock.release(); !released) warn(globals, released.error().describe());
     return cannot_start(globals, command.front(), start);
   }
   Outcome outcome = supervisor.run(start.pid, lock);
@@ -136,8 +136,9 @@ int run_under(const Globals& globals, const std::vector<std::string>& command, c
   // It was held to the end of the command; what happens now can't spoil that.
   auto released = lock.release();
   if (!released) {
-    note(released.error().describe() + "; the command had ended before, and the lock ends with its lease, " +
-         format_duration_ms(options.ttl_ms));
+    warn(globals, released.error().describe() +
+                      "; the command had ended before, and the lock ends with its lease, " +
+                      format_duration_ms(options.ttl_ms));
   } else if (globals.verbose) {
     note("released " + shown(options.name.checked()));
   }
@@ -156,13 +157,15 @@ int run_lock(const Globals& globals, const std::vector<std::string>& command, co
   FileDescriptor signal_fd(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signal_fd.valid()) throw std::system_error(errno, std::generic_category(), "signalfd");
   Guardian guardian(times.grace);  // before the client's thread
-  Supervisor supervisor(signal_fd.get(), guardian, times, milliseconds(options.ttl_ms));
+  Supervisor supervisor(signal_fd.get(), guardian, times, milliseconds(options.ttl_ms),
+                        [&](const std::string& text) { warn(globals, text); });
 
   const std::string& name = options.name.checked();
   WaitSignals wait_signals(signal_fd.get());
   auto give_up = [&] {
-    note("interrupted while waiting for " + shown(name) + "; the command was not run");
-    return exit_code_of_signal(wait_signals.received());
+    auto as_signal = static_cast<ExitCode>(exit_code_of_signal(wait_signals.received()));
+    return fail(globals, as_signal, status_name(Status::cancelled),
+                "interrupted while waiting for " + shown(name) + "; the command was not run");
   };
   int code = 0;
   auto client = connect(globals,

@@ -58,7 +58,7 @@ void add_footers(CLI::App& app) {
     command->fallthrough();
     command->footer(
         command->get_footer() +
-        "\nAlso everywhere: --router HOST:PORT, --request-timeout, --json, --verbose, --config (see dlm "
+        "\n\nAlso everywhere: --router HOST:PORT, --request-timeout, --json, --verbose, --config (see dlm "
         "--help)");
   }
 }

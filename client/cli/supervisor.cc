@@ -11,8 +11,8 @@
 #include <cerrno>
 #include <csignal>
 #include <system_error>
+#include <utility>
 
-#include "client/cli/cli.h"
 #include "schema/text.h"
 
 namespace dlm::cli {
@@ -42,12 +42,13 @@ sigset_t supervised_signals() {
   return signals;
 }
 
-Supervisor::Supervisor(int signal_fd, Guardian& guardian, KillTimes times, milliseconds ttl)
+Supervisor::Supervisor(int signal_fd, Guardian& guardian, KillTimes times, milliseconds ttl, Warn warn)
     : signal_fd_(signal_fd),
       guardian_(guardian),
       times_(times),
       // The guardian must hear of a renewal well before the time it was told last.
       watch_interval_(std::max(milliseconds(10), ttl / 8)),
+      warn_(std::move(warn)),
       timer_fd_(timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK)),
       lost_fd_(std::make_shared<FileDescriptor>(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))) {
   if (!timer_fd_.valid() || !lost_fd_->valid())
@@ -88,8 +89,8 @@ void Supervisor::check_lock(const Lock& lock) {
                              format_duration_ms(static_cast<std::uint64_t>(left.count()));
     }
     bool kills = step == KillStep::kill || times_.grace.count() == 0;
-    note("losing the lock: " + outcome_.lost_reason +
-         (kills ? "; killing the command" : "; asking the command to end"));
+    warn_("losing the lock: " + outcome_.lost_reason +
+          (kills ? "; killing the command" : "; asking the command to end"));
   }
   if (step == KillStep::terminate) {
     terminated_ = true;

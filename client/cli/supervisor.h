@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -48,8 +49,10 @@ struct Outcome {
 // One command under one lock. Main thread only. REQUIRES: supervised_signals() are blocked in all threads.
 class Supervisor {
  public:
-  // `signal_fd`: a signalfd of supervised_signals(), non-blocking.
-  Supervisor(int signal_fd, Guardian& guardian, KillTimes times, std::chrono::milliseconds ttl);
+  // `signal_fd`: a signalfd of supervised_signals(), non-blocking. `warn` is told when the lock is being
+  // lost.
+  using Warn = std::function<void(const std::string&)>;
+  Supervisor(int signal_fd, Guardian& guardian, KillTimes times, std::chrono::milliseconds ttl, Warn warn);
 
   // Runs until the command has ended. The lock stays held (if it is) for the caller to release.
   Outcome run(pid_t command, Lock& lock);
@@ -66,6 +69,7 @@ class Supervisor {
   Guardian& guardian_;
   KillTimes times_;
   std::chrono::milliseconds watch_interval_;
+  Warn warn_;
   FileDescriptor timer_fd_;
   std::shared_ptr<FileDescriptor> lost_fd_;  // shared with the lock's callback
   Terminal terminal_;

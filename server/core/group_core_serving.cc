@@ -111,8 +111,11 @@ std::optional<Answer> GroupCore::Impl::refuse_at_door(const Operation& op) const
   if (op.owner_tag.size() > kOwnerTagBytesMax) {
     return invalid(limit_text("the owner tag", op.owner_tag.size(), kOwnerTagBytesMax));
   }
-  const bool full = submits_.operations() > options_.pending_operations_max ||
-                    collector_.size_bytes() + in_flight_bytes_ > options_.pending_bytes_max;
+  // Heartbeats are cheap, and refusing them would end sessions because others ask too much.
+  const bool is_heartbeat = op.kind == OperationKind::heartbeat;
+  const bool full =
+      submits_.operations() > options_.pending_operations_max * (is_heartbeat ? 2 : 1) ||
+      (!is_heartbeat && collector_.size_bytes() + in_flight_bytes_ > options_.pending_bytes_max);
   if (full) return answer_to(op, Status::overloaded, to_string(group_) + " has too many operations pending");
   return std::nullopt;
 }

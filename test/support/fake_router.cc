@@ -176,6 +176,7 @@ struct FakeRouters::Impl {
         case wire::ClientFrame::BYE:
           ++counters.byes;
           end_session(session(*peer));
+          drop(peer, "bye");
           break;
       }
     }

@@ -97,6 +97,7 @@ class FakeRouter::Listener final : public wire::AnswerListener::Server {
     for (auto answer : context.getParams().getList()) {
       if (router) (*router)->later.push_back(wire::read(answer));
     }
+    if (router && !(*router)->takes_answers) return kj::NEVER_DONE;
     return kj::READY_NOW;
   }
 

@@ -67,6 +67,7 @@ class FakeRouter {
   // Sends without waiting; nobody hears of the answers.
   void submit_and_forget(const std::vector<Operation>& operations);
   std::vector<Answer> later;
+  bool takes_answers = true;  // false: calls of the listener are never answered
 
  private:
   class Listener;

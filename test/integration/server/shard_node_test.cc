@@ -193,6 +193,21 @@ TEST_F(ShardNodeTest, ACallWhoseRouterIsGoneIsExecutedAndHarmsNothing) {
   rig_.await("the grant", [&] { return !router->later.empty(); });
 }
 
+TEST_F(ShardNodeTest, ARouterThatDoesNotTakeItsAnswersIsCutOff) {
+  ShardNodeOptions options = rig_.options("s1");
+  options.router_timeout_ms = 50;
+  rig_.begin(options);
+  rig_.await_in_sync(kG1, 1);
+  auto stuck = router_to("s1");
+  stuck->takes_answers = false;
+  stuck->submit({open_session(kAnn, "ann"), open_session(kBob, "bob"), acquire(kAnn, 1, a_)});
+  stuck->submit({acquire(kBob, 1, a_, kWaitForeverMs), release(kAnn, 2, a_)});
+  rig_.await("the grant", [&] { return !stuck->later.empty(); });
+  rig_.run_ms(300);
+  EXPECT_ANY_THROW(stuck->ask(heartbeat(kAnn)));
+  EXPECT_EQ(router_to("s1")->ask(acquire(kBob, 1, a_, kWaitForeverMs)).status, Status::ok) << "others go on";
+}
+
 TEST_F(ShardNodeTest, AServerThatGoesWithCallsOutTakesNobodyAlong) {
   begin(3);
   auto router = router_to(primary());

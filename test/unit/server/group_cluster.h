@@ -56,6 +56,11 @@ class GroupCluster {
   // --- looking inside ---
   GroupCore& core(const std::string& server) { return *nodes_.at(server).core; }
   bool is_running(const std::string& server) const { return nodes_.at(server).core != nullptr; }
+  // This very life of it.
+  bool is_running(const MemberName& member) const {
+    const Node& node = nodes_.at(member.server);
+    return node.core != nullptr && node.name == member;
+  }
   // The serving primary that the record names; "" when there is none.
   std::string primary() const;
   const GroupConfig& config() const { return record_.config; }

@@ -204,6 +204,35 @@ TEST_F(GroupCoreTest, BeyondItsLimitsItSaysOverloadedAndDoesNothing) {
   EXPECT_EQ(ask(acquire(kAnn, 100, "later")).status, Status::ok) << "it is over when the load is";
 }
 
+TEST_F(GroupCoreTest, UnderOverloadHeartbeatsAreStillTaken) {
+  GroupOptions options;
+  options.pending_operations_max = 10;
+  begin(2, options);
+  ask(open_session(kAnn, "ann"));
+  for (int i = 0; i < 12; ++i) cluster_->submit(primary(), {acquire(kAnn, 1, "a")});
+  RequestId renewal = cluster_->submit(primary(), {heartbeat(kAnn)});
+  cluster_->settle();
+  EXPECT_EQ(cluster_->answers(renewal)[0].status, Status::ok);
+}
+
+TEST_F(GroupCoreTest, WhatDoesNotFitInABatchIsInTheNextOne) {
+  GroupOptions options;
+  options.batch_operations_max = 3;
+  begin(2, options);
+  ask(open_session(kAnn, "ann"));
+  LogIndex last = cluster_->core(primary()).replica().last_index();
+  std::vector<std::string> names;
+  for (int i = 0; i < 10; ++i) names.push_back("r" + std::to_string(i));
+  std::vector<Operation> operations;
+  for (std::size_t i = 0; i < names.size(); ++i) operations.push_back(acquire(kAnn, i + 1, names[i]));
+  operations.push_back(heartbeat(kAnn));
+  RequestId request = cluster_->submit(primary(), operations);
+  cluster_->settle();
+  ASSERT_TRUE(cluster_->is_finished(request));
+  EXPECT_EQ(cluster_->answers(request).size(), 11U);
+  EXPECT_EQ(cluster_->core(primary()).replica().last_index().value - last.value, 4U);
+}
+
 TEST_F(GroupCoreTest, AResourceOfAnotherGroupsArcIsRefusedAsMoved) {
   GroupOptions options;
   options.replica.group = GroupId(1);
