@@ -17,8 +17,8 @@ inline constexpr std::uint32_t kLeaseMsMinDefault = 1'000;
 inline constexpr std::uint32_t kLeaseMsMaxDefault = 3'600'000;
 inline constexpr std::uint32_t kSessionTtlMsDefault = 10'000;
 
-// How long an ended session's id is remembered, so that no late retry of it can be executed. A client abandons an id
-// after half of this without contact.
+// How long an ended session's id is remembered, so that no late retry of it can be executed. A client
+// abandons an id after half of this without contact.
 inline constexpr std::uint32_t kSessionTombstoneMs = 3'600'000;
 
 // Client edge.

@@ -1,5 +1,5 @@
-// One lock operation and its answer, as plain values: what clients ask, routers carry, primaries log and the lock table
-// applies.
+// One lock operation and its answer, as plain values: what clients ask, routers carry, primaries log and the
+// lock table applies.
 #pragma once
 
 #include <cstdint>
@@ -13,22 +13,22 @@ namespace dlm {
 // An operation. The strings are borrowed: whoever keeps an Operation keeps their bytes.
 struct Operation {
   OperationKind kind = OperationKind::acquire;
-  LockMode mode = LockMode::exclusive;      // acquire
-  LeaseKind lease = LeaseKind::session;     // acquire
-  SessionId session;                        // all; filled in by the router
-  Sequence sequence;                        // all but heartbeats and internal ones
-  Sequence acked_below;                     // answers below this arrived; the group may forget them
-  Sequence target;                          // cancel, expire_wait: sequence of the acquire
-  FencingToken token;                       // release, renew, expire_hold; 0 in release: the owner's hold, whichever.
-                                            // start_epoch: the floor (era << 40)
-  std::uint32_t wait_ms = 0;                // acquire: 0 none (try), kWaitForeverMs for ever
-  std::uint32_t lease_ms = 0;               // acquire, renew: the hold's own lease; open_session: the TTL
-  std::uint32_t deadline_ms = 0;            // how long routers may go on trying; 0: for ever. Not logged.
-  std::string_view resource;                // acquire, release, renew, cancel, expire_hold, expire_wait;
-                                            // start_epoch of a new group: the encoded arcs it owns
-  std::string_view owner_tag;               // acquire, release, renew: part of the owner
-  std::string_view client_id;               // open_session: the session's client. acquire, release, renew of a detached
-                                            // hold: its owner's client id, empty for the session's own
+  LockMode mode = LockMode::exclusive;   // acquire
+  LeaseKind lease = LeaseKind::session;  // acquire
+  SessionId session;                     // all; filled in by the router
+  Sequence sequence;                     // all but heartbeats and internal ones
+  Sequence acked_below;                  // answers below this arrived; the group may forget them
+  Sequence target;                       // cancel, expire_wait: sequence of the acquire
+  FencingToken token;             // release, renew, expire_hold; 0 in release: the owner's hold, whichever.
+                                  // start_epoch: the floor (era << 40)
+  std::uint32_t wait_ms = 0;      // acquire: 0 none (try), kWaitForeverMs for ever
+  std::uint32_t lease_ms = 0;     // acquire, renew: the hold's own lease; open_session: the TTL
+  std::uint32_t deadline_ms = 0;  // how long routers may go on trying; 0: for ever. Not logged.
+  std::string_view resource;      // acquire, release, renew, cancel, expire_hold, expire_wait;
+                                  // start_epoch of a new group: the encoded arcs it owns
+  std::string_view owner_tag;     // acquire, release, renew: part of the owner
+  std::string_view client_id;     // open_session: the session's client. acquire, release, renew of a detached
+                                  // hold: its owner's client id, empty for the session's own
 };
 
 // The holder (or first of them) in the way of a request that was refused or queued.
@@ -46,10 +46,10 @@ struct Answer {
   GroupId group;                    // filled in by the group's service
   FencingToken token;               // ok: the hold's; cancel that came too late: the granted hold's
   std::uint32_t count = 0;          // ok: acquisitions of the hold after this operation
-  std::uint32_t ttl_ms = 0;         // acquire, renew: lease in force (0: the session's); open_session: TTL in force
-  std::uint32_t position = 0;       // queued: number of requests before this one
-  HolderInfo holder;                // queued, timed_out, would_deadlock, client_id_in_use
-  std::string message;              // for people: what to do; empty where the status says it all
+  std::uint32_t ttl_ms = 0;  // acquire, renew: lease in force (0: the session's); open_session: TTL in force
+  std::uint32_t position = 0;  // queued: number of requests before this one
+  HolderInfo holder;           // queued, timed_out, would_deadlock, client_id_in_use
+  std::string message;         // for people: what to do; empty where the status says it all
 };
 
 // Owning form of an operation's strings, for whoever must keep it.

@@ -20,9 +20,11 @@ int hex_value(char c) {
 std::size_t utf8_length(std::string_view bytes) {
   auto byte = [&](std::size_t i) { return static_cast<unsigned char>(bytes[i]); };
   unsigned char lead = byte(0);
-  std::size_t length = lead < 0x80 ? 1 : lead >= 0xc2 && lead < 0xe0 ? 2 : lead >= 0xe0 && lead < 0xf0 ? 3
-                                                                      : lead >= 0xf0 && lead < 0xf5   ? 4
-                                                                                                      : 0;
+  std::size_t length = lead < 0x80                   ? 1
+                       : lead >= 0xc2 && lead < 0xe0 ? 2
+                       : lead >= 0xe0 && lead < 0xf0 ? 3
+                       : lead >= 0xf0 && lead < 0xf5 ? 4
+                                                     : 0;
   if (length == 0 || bytes.size() < length) return 0;
   if (length == 1) return lead >= 0x20 && lead != 0x7f ? 1 : 0;
   std::uint32_t code = lead & (0xffU >> (length + 1));

@@ -24,13 +24,14 @@ struct StrongInt {
   friend std::size_t hash_value(const StrongInt& id) { return std::hash<Rep>{}(id.value); }
 };
 
-// A client's session within one shard group: the client's random base (low 16 bits zero) plus a generation that
-// the client raises each time that group has ended its session. Dead ids never come back.
+// A client's session within one shard group: the client's random base (low 16 bits zero) plus a generation
+// that the client raises each time that group has ended its session. Dead ids never come back.
 using SessionId = StrongInt<struct SessionIdTag, std::uint64_t>;
-// Number of an operation within a client, from 1, increasing. (session, sequence) names an operation for ever.
+// Number of an operation within a client, from 1, increasing. (session, sequence) names an operation for
+// ever.
 using Sequence = StrongInt<struct SequenceTag, std::uint64_t>;
-// Strictly greater for each new grant of a resource than for all earlier grants of it. Upper 24 bits: the era of
-// the group; lower 40: a counter. Valid tokens are never below 1 << 40.
+// Strictly greater for each new grant of a resource than for all earlier grants of it. Upper 24 bits: the era
+// of the group; lower 40: a counter. Valid tokens are never below 1 << 40.
 using FencingToken = StrongInt<struct FencingTokenTag, std::uint64_t>;
 // Version of a group's configuration; at most one primary in each.
 using Epoch = StrongInt<struct EpochTag, std::uint64_t>;
@@ -66,9 +67,9 @@ enum class Status : std::uint8_t {
   overloaded = 10,        // a bounded queue is full; nothing was done
   invalid_argument = 11,  // outside a limit, or contradictory; nothing was done
   permission_denied = 12,
-  moved = 13,       // this group does not own the resource's arc (routers follow)
-  not_primary = 14, // this replica does not serve (routers follow)
-  stale = 15,       // a repeat of an operation whose answer was acknowledged and forgotten; nothing was done
+  moved = 13,        // this group does not own the resource's arc (routers follow)
+  not_primary = 14,  // this replica does not serve (routers follow)
+  stale = 15,        // a repeat of an operation whose answer was acknowledged and forgotten; nothing was done
 };
 
 // Why a hold that is asked for is not there.
@@ -79,8 +80,8 @@ enum class EndCause : std::uint8_t {
   expired = 3,   // its lease or its session ended
 };
 
-// What an operation does. Those from kFirstInternal on are made by a primary for its own log and are refused from
-// the wire.
+// What an operation does. Those from kFirstInternal on are made by a primary for its own log and are refused
+// from the wire.
 enum class OperationKind : std::uint8_t {
   open_session = 0,
   close_session = 1,

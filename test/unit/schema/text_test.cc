@@ -34,7 +34,8 @@ TEST(Duration, IsReadWithUnitsAndOnlyWithUnits) {
   EXPECT_EQ(parse_duration_ms("1m30s"), 90'000U);
   EXPECT_EQ(parse_duration_ms("1h"), 3'600'000U);
   EXPECT_EQ(parse_duration_ms("0"), 0U);
-  for (const char* bad : {"", "10", "s", "-1s", "1.5s", "10 s", "10x", "99999999999999999999s", "18446744073709551615h"})
+  for (const char* bad :
+       {"", "10", "s", "-1s", "1.5s", "10 s", "10x", "99999999999999999999s", "18446744073709551615h"})
     EXPECT_FALSE(parse_duration_ms(bad)) << bad;
 }
 
@@ -50,7 +51,8 @@ TEST(Size, IsReadInBinaryAndDecimalUnits) {
   EXPECT_EQ(parse_size_bytes("64KiB"), 65'536U);
   EXPECT_EQ(parse_size_bytes("1MB"), 1'000'000U);
   EXPECT_EQ(parse_size_bytes("1000"), 1'000U);
-  for (const char* bad : {"", "KiB", "1KiB2", "1 MiB", "18446744073709551615GiB"}) EXPECT_FALSE(parse_size_bytes(bad)) << bad;
+  for (const char* bad : {"", "KiB", "1KiB2", "1 MiB", "18446744073709551615GiB"})
+    EXPECT_FALSE(parse_size_bytes(bad)) << bad;
   EXPECT_EQ(format_size_bytes(65'536), "64KiB");
   EXPECT_EQ(format_size_bytes(1'000), "1000B");
 }
@@ -62,13 +64,15 @@ TEST(HostPort, NeedsBothParts) {
   EXPECT_EQ(address->port, 7700);
   ASSERT_TRUE(parse_host_port("[::1]:1"));
   EXPECT_EQ(parse_host_port("[::1]:1")->host, "::1");
-  for (const char* bad : {"", "localhost", ":1", "a:", "a:b", "a:70000", "::1:5"}) EXPECT_FALSE(parse_host_port(bad)) << bad;
+  for (const char* bad : {"", "localhost", ":1", "a:", "a:b", "a:70000", "::1:5"})
+    EXPECT_FALSE(parse_host_port(bad)) << bad;
 }
 
 TEST(Group, IsNamedByALetterAndANumber) {
   EXPECT_EQ(parse_group("g7"), GroupId(7));
   EXPECT_EQ(to_string(GroupId(12)), "g12");
-  for (const char* bad : {"", "g", "7", "g0", "g07", "gx", "g1x", "g4294967296"}) EXPECT_EQ(parse_group(bad), GroupId()) << bad;
+  for (const char* bad : {"", "g", "7", "g0", "g07", "gx", "g1x", "g4294967296"})
+    EXPECT_EQ(parse_group(bad), GroupId()) << bad;
 }
 
 }  // namespace
