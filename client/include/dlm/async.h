@@ -4,6 +4,9 @@
 //
 // Cancellation (of any type, through the handler's cancellation slot) of an acquire withdraws the wait: it
 // completes with Status::cancelled. Other operations are short and run to their end.
+//
+// An execution context that completions run on must outlive the Client: the I/O thread may still be leaving
+// its post() when the handler has run.
 #pragma once
 
 #include <boost/asio/associated_cancellation_slot.hpp>

@@ -24,9 +24,9 @@ namespace {
 namespace asio = boost::asio;
 
 TEST(Async, CoroutineAcquiresRenewsAndReleases) {
+  asio::io_context io;  // outlives the clients that complete on it
   test::FakeRouters routers(1);
   Client client(options_for(routers));
-  asio::io_context io;
   bool done = false;
   auto run = [&]() -> asio::awaitable<void> {
     AcquireOptions options;
@@ -48,9 +48,9 @@ TEST(Async, CoroutineAcquiresRenewsAndReleases) {
 }
 
 TEST(Async, CompletesOnTheHandlersExecutor) {
+  asio::io_context io;  // outlives the clients that complete on it
   test::FakeRouters routers(1);
   Client client(options_for(routers));
-  asio::io_context io;
   std::thread::id completed_on;
   async_acquire(client, "a", {}, asio::bind_executor(io, [&](Result<Lock> lock) {
                   EXPECT_TRUE(lock.has_value());
@@ -84,11 +84,11 @@ TEST(Async, DetachedHoldsWork) {
 }
 
 TEST(Async, CancellationSlotWithdrawsTheWait) {
+  asio::io_context io;  // outlives the clients that complete on it
   test::FakeRouters routers(1);
   Client client(options_for(routers));
   Client other(options_for(routers));
   Lock held = other.acquire("a").value();
-  asio::io_context io;
   asio::cancellation_signal signal;
   Status ended = Status::ok;
   async_acquire(client, "a", {},
@@ -104,11 +104,11 @@ TEST(Async, CancellationSlotWithdrawsTheWait) {
 
 TEST(Async, RaceWithATimerCancelsTheLoser) {
   using namespace asio::experimental::awaitable_operators;
+  asio::io_context io;  // outlives the clients that complete on it
   test::FakeRouters routers(1);
   Client client(options_for(routers));
   Client other(options_for(routers));
   Lock held = other.acquire("a").value();
-  asio::io_context io;
   std::size_t winner = 9;
   auto run = [&]() -> asio::awaitable<void> {
     asio::steady_timer timer(io, milliseconds(50));
