@@ -115,7 +115,10 @@ client::Call acquire_call(std::string_view resource, AcquireOptions options, boo
   request.handle = !detached;
   request.resource = resource;
   request.owner_tag = std::move(options.owner_tag);
-  std::string problem = names_outside_limits(request.resource, request.owner_tag, "");
+  request.client_id = std::move(options.owner_client_id);
+  std::string problem = names_outside_limits(request.resource, request.owner_tag, request.client_id);
+  if (!detached && !request.client_id.empty())
+    problem = "only a detached hold may have another client as its owner";
   request.wait_ms = kWaitForeverMs;
   if (options.wait && !to_ms(*options.wait, request.wait_ms)) problem = "a wait is between 0 and 49 days";
   if (request.lease == LeaseKind::session) {

@@ -214,6 +214,7 @@ void Engine::execute(Call& call, std::uint64_t now_ms) {
     tell_refused(call.done, std::move(*call.refused));
     return;
   }
+  if (call.request.client_id == settings_.client_id) call.request.client_id.clear();
   bool background = std::holds_alternative<std::monostate>(call.done);
   call.request.background = background;
   if (call.request.kind == OperationKind::release && call.request.hold) holds_.erase(call.request.hold.value);

@@ -100,10 +100,11 @@ int run_acquire(const Globals& globals, const HoldOptions& options) {
   StopSignals signals;
   int code = 0;
   auto interrupted = [&] { return signals.received() != 0; };
-  auto client = connect(globals, {.client_id = options.client_id, .interrupted = interrupted}, code);
+  auto client = connect(globals, {.client_id = {}, .interrupted = interrupted}, code);
   if (!client) return interrupted() ? exit_code_of_signal(signals.received()) : code;
 
   AcquireOptions wanted;
+  wanted.owner_client_id = options.client_id;
   wanted.mode = options.shared ? LockMode::shared : LockMode::exclusive;
   if (options.wait) wanted.wait = std::chrono::milliseconds(*options.wait);
   wanted.lease_kind = LeaseKind::detached;

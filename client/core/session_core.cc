@@ -58,7 +58,8 @@ Sequence SessionCore::submit(Request request, std::uint64_t now_ms, Output& out)
   op.caller = !request.background;
   op.handle = request.handle;
   if (request.request_timeout_ms != 0) op.timeout_ms = request.request_timeout_ms;
-  if (request.kind != OperationKind::release && request.lease_ms != 0)
+  bool own = request.client_id.empty();
+  if (own && request.kind != OperationKind::release && request.lease_ms != 0)
     shorten_leases(op.owned.view(), now_ms, out);
   arm(op);
   send(op, now_ms, out);
@@ -490,7 +491,9 @@ std::optional<Operation> SessionCore::operation(Sequence sequence, std::uint64_t
   Operation view = op.owned.view();
   view.deadline_ms = op.timeout_ms;
   if (op.caller && op.stage == Stage::pending) {
-    std::uint64_t end = op.submitted_ms + op.timeout_ms;
+    // A little less for the routers, whose refusal knows the reason and is to come before the caller's time
+    // is over.
+    std::uint64_t end = op.submitted_ms + op.timeout_ms - std::min<std::uint64_t>(op.timeout_ms / 10, 200);
     view.deadline_ms = end > now_ms ? static_cast<std::uint32_t>(end - now_ms) : 1;
   }
   return view;

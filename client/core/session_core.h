@@ -46,7 +46,7 @@ struct Request {
   FencingToken token;       // release, renew of another hold
   std::string resource;
   std::string owner_tag;
-  std::string client_id;  // release, renew: another owner's
+  std::string client_id;  // of detached holds: another owner's; empty: this client's own
 };
 
 // The end of an operation, for its caller: exactly one for each submit() that was not in the background.

@@ -368,6 +368,7 @@ void SessionCore::give_back(const Operation& acquired, FencingToken token, Group
   view.token = token;
   view.resource = acquired.resource;
   view.owner_tag = acquired.owner_tag;
+  view.client_id = acquired.client_id;
   Pending& release = make(OperationKind::release, view, now_ms);
   release.group = group;
   send(release, now_ms, out);

@@ -65,6 +65,9 @@ class AsyncCompletion {
       self->work_.reset();
       std::move(handler)(std::move(*result));
     };
+    // The handler may be the last work of its context, which may be destroyed right after it: not before this
+    // thread has left post().
+    auto work = self->work_;
     Executor executor = boost::asio::get_associated_executor(self->handler_);
     // The system executor would post to threads of its own; a handler without an executor runs where the
     // result came.

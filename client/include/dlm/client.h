@@ -68,6 +68,9 @@ struct AcquireOptions {
   // Part of the owner: acquisitions with the same client and tag are reentrant, also across threads. At most
   // kOwnerTagBytesMax bytes.
   std::string owner_tag;
+  // acquire_detached only: the client id of the hold's owner; empty: this client's own. With another one the
+  // hold is no business of this client's session, so any number of processes may act for one owner.
+  std::string owner_client_id;
   // Instead of the client's.
   std::optional<std::chrono::milliseconds> request_timeout;
   // Ends the wait: `cancelled`, once the group has confirmed it (or after a second without a word; a late
