@@ -263,6 +263,7 @@ class SessionCore {
 
   // session_core_answers.cc: what answers and the ends of sessions do
   void acquire_answered(Pending& op, const Answer& answer, std::uint64_t now_ms, Output& out);
+  bool of_ended_session(const Answer& answer) const;
   void granted(Pending& op, std::uint64_t now_ms, Output& out);
   void cancel_answered(Pending& op, const Answer& answer, std::uint64_t now_ms, Output& out);
   void release_answered(Pending& op, const Answer& answer, std::uint64_t now_ms, Output& out);

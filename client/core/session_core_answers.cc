@@ -138,6 +138,12 @@ void SessionCore::answer(const Answer& answer, std::uint64_t now_ms, Output& out
   }
 }
 
+// Whether an answer was given under an earlier generation than the one its group is at now.
+bool SessionCore::of_ended_session(const Answer& answer) const {
+  const GroupSession* session = sessions_.find(answer.group);
+  return answer.session && session && answer.session != session_of(base_, session->generation);
+}
+
 void SessionCore::mark_answered(Pending& op) {
   if (!op.unanswered) return;
   op.unanswered = false;
@@ -147,6 +153,14 @@ void SessionCore::mark_answered(Pending& op) {
 void SessionCore::acquire_answered(Pending& op, const Answer& answer, std::uint64_t now_ms, Output& out) {
   if (op.stage == Stage::granted) return;  // said twice
   bool unwanted = op.stage == Stage::withdrawn;
+  if (of_ended_session(answer) &&
+      (answer.status == Status::queued || (answer.status == Status::ok && op.lease != LeaseKind::detached))) {
+    // Said before the session ended, heard after: neither wait nor hold is there any more.
+    complete_error(op, unwanted ? Status::cancelled : Status::session_expired,
+                   to_string(answer.group) + " ended the session", op.lease == LeaseKind::detached, out);
+    finish(op.sequence);
+    return;
+  }
   if (answer.status == Status::queued) {
     window_.answered(op.sequence);
     op.group = answer.group;

@@ -85,8 +85,14 @@ struct CoreDriver {
   }
   void answer(Sequence sequence, Status status, FencingToken token = {}, GroupId group = kGroup,
               std::uint32_t ttl_ms = 0, std::uint32_t count = 1) {
+    const GroupSession* session = core.sessions().find(group);
+    answer_of(session ? session->generation : 0, sequence, status, token, group, ttl_ms, count);
+  }
+  // The same, given under this generation of the session.
+  void answer_of(std::uint32_t generation, Sequence sequence, Status status, FencingToken token = {},
+                 GroupId group = kGroup, std::uint32_t ttl_ms = 0, std::uint32_t count = 1) {
     Answer answer;
-    answer.session = session_of(kBase, 0);
+    answer.session = session_of(kBase, generation);
     answer.sequence = sequence;
     answer.status = status;
     answer.token = token;

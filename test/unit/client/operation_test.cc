@@ -361,6 +361,32 @@ TEST(Operation, UnansweredOneThatWasForAnotherGroupSurvivesTheEndOfASession) {
   EXPECT_EQ(d.core.holds(), 1u);
 }
 
+TEST(Operation, QueuedThatIsHeardAfterTheSessionsEndFails) {
+  CoreDriver d;
+  d.connect();
+  d.held("a");
+  Sequence sequence = d.acquire("b");
+  d.take();
+  d.ended();
+  d.answer_of(0, sequence, Status::queued);
+  EXPECT_THAT(statuses(d.take()), ElementsAre(Status::session_expired));
+  EXPECT_EQ(d.core.operations_under_way(), 0u);
+}
+
+TEST(Operation, GrantThatIsHeardAfterTheSessionsEndIsNeverTrusted) {
+  CoreDriver d;
+  d.connect();
+  d.held("a");
+  Sequence sequence = d.acquire("b");
+  d.ended();
+  Sequence next = d.acquire("c");
+  d.opened(next, kGroup, 1);
+  d.take();
+  d.answer_of(0, sequence, Status::ok, kToken);
+  EXPECT_THAT(statuses(d.take()), ElementsAre(Status::session_expired));
+  EXPECT_EQ(d.core.holds(), 0u);
+}
+
 TEST(Operation, SilentRouterIsGivenUpWhileSomethingIsDue) {
   CoreDriver d;
   d.connect();
