@@ -17,6 +17,7 @@ CONFIG
     -cp /usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar org.apache.zookeeper.server.quorum.QuorumPeerMain "$dir/zoo.cfg" \
     >>"$dir/log" 2>&1 </dev/null &
   echo $! >"$dir/pid"
+  disown
   wait_until 30 zookeeper_serves "$dir" "$port" || { tail -n 20 "$dir/log" >&2; die "ZooKeeper did not start: see $dir/log"; }
 }
 
