@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "test/chaos/holders/holders.h"
 #include "test/chaos/run/run.h"
 #include "test/chaos/workload/worker.h"
 
@@ -93,6 +94,22 @@ void add_worker(CLI::App& app, WorkerOptions& options) {
   app.add_option("--clients", options.clients);
 }
 
+void add_updater(CLI::App& app, UpdaterOptions& options) {
+  app.add_option("--router", options.router)->required();
+  app.add_option("--client", options.client_id)->required();
+  app.add_option("--resource", options.resource)->required();
+  app.add_option("--fenced", options.fenced)->required();
+  app.add_option("--unfenced", options.unfenced)->required();
+  app.add_option("--ttl", options.ttl_ms);
+}
+
+void add_holder(CLI::App& app, HolderOptions& options) {
+  app.add_option("--router", options.router)->required();
+  app.add_option("--resource", options.resource)->required();
+  app.add_option("--log", options.log)->required();
+  app.add_option("--ttl", options.ttl_ms);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -106,6 +123,13 @@ int main(int argc, char** argv) {
   WorkerOptions worker;
   CLI::App* worker_command = app.add_subcommand("worker", "Clients, until SIGTERM");
   add_worker(*worker_command, worker);
+  UpdaterOptions updater;
+  CLI::App* updater_command =
+      app.add_subcommand("updater", "Adds to two registers under a lock, until it is killed");
+  add_updater(*updater_command, updater);
+  HolderOptions holder;
+  CLI::App* holder_command = app.add_subcommand("holder", "Holds a lock until it is lost");
+  add_holder(*holder_command, holder);
   std::string history;
   double fifo_tolerance_ms = 2'000;
   CLI::App* check_command = app.add_subcommand("check", "Judges a history");
@@ -115,6 +139,8 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
     if (*run_command) return run(run_arguments);
     if (*worker_command) return run_worker(worker);
+    if (*updater_command) return run_updater(updater);
+    if (*holder_command) return run_holder(holder);
     CheckOptions options;
     options.fifo_tolerance_ns = static_cast<std::int64_t>(fifo_tolerance_ms * 1e6);
     return check_history(history, options);
