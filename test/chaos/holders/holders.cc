@@ -1,5 +1,6 @@
 #include "test/chaos/holders/holders.h"
 
+#include <atomic>
 #include <chrono>
 #include <fstream>
 #include <iostream>
@@ -64,14 +65,17 @@ int run_holder(const HolderOptions& options) {
     log.line(lock.error().describe());
     return EXIT_FAILURE;
   }
+  std::atomic<bool> told = false;
   lock->on_lost([&](LostCause) {
     log.line("callback");
+    told = true;
     // Nothing can leave while the thread that sends is here.
     std::this_thread::sleep_for(std::chrono::seconds(1));
   });
   log.line("held");
   while (*lock) std::this_thread::sleep_for(milliseconds(1));
   log.line("state " + std::string(to_string(lock->state())));
+  while (!told) std::this_thread::sleep_for(milliseconds(1));  // a release before it would silence it
   log.line("release " + std::string(to_string(lock->release().status())));
   return EXIT_SUCCESS;
 }
