@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "test/chaos/holders/holders.h"
+#include "test/chaos/run/relay.h"
 #include "test/chaos/run/run.h"
 #include "test/chaos/workload/worker.h"
 
@@ -94,6 +95,15 @@ void add_worker(CLI::App& app, WorkerOptions& options) {
   app.add_option("--clients", options.clients);
 }
 
+void add_relay(CLI::App& app, RelayOptions& options) {
+  app.add_option("--address", options.address)->required();
+  app.add_option("--listen", options.listen_port)->required();
+  app.add_option("--to", options.to_port)->required();
+  app.add_option("--delay", options.delay_ms);
+  app.add_option("--jitter", options.jitter_ms);
+  app.add_option("--seed", options.seed);
+}
+
 void add_updater(CLI::App& app, UpdaterOptions& options) {
   app.add_option("--router", options.router)->required();
   app.add_option("--client", options.client_id)->required();
@@ -123,6 +133,10 @@ int main(int argc, char** argv) {
   WorkerOptions worker;
   CLI::App* worker_command = app.add_subcommand("worker", "Clients, until SIGTERM");
   add_worker(*worker_command, worker);
+  RelayOptions relay;
+  CLI::App* relay_command =
+      app.add_subcommand("relay", "Delivers what comes on one port to another one, later");
+  add_relay(*relay_command, relay);
   UpdaterOptions updater;
   CLI::App* updater_command =
       app.add_subcommand("updater", "Adds to two registers under a lock, until it is killed");
@@ -139,6 +153,7 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
     if (*run_command) return run(run_arguments);
     if (*worker_command) return run_worker(worker);
+    if (*relay_command) return run_relay(relay);
     if (*updater_command) return run_updater(updater);
     if (*holder_command) return run_holder(holder);
     CheckOptions options;

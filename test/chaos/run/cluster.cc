@@ -52,7 +52,7 @@ void Cluster::add_server(std::uint32_t number) {
       "--init-ring",
       ring,
       "--listen",
-      hosts_.address(name) + ":" + std::to_string(hosts_.port(7800)),
+      hosts_.address(name) + ":" + std::to_string(hosts_.port(kServerPort)),
       "--zookeeper",
       zookeeper_->address(),
       "--session-timeout",
@@ -64,7 +64,7 @@ void Cluster::add_server(std::uint32_t number) {
 void Cluster::add_router(std::uint32_t number) {
   const std::string name = "r" + std::to_string(number + 1);
   hosts_.add(name);
-  router_ports_[name] = hosts_.port(7700);
+  router_ports_[name] = hosts_.port(kRouterPort);
   const std::vector<std::string> command = {options_.programs + "/dlm-router",
                                             "--id",
                                             name,

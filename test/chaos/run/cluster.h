@@ -17,6 +17,10 @@
 
 namespace dlm::chaos {
 
+// With namespaces; else free ports.
+constexpr int kServerPort = 7800;
+constexpr int kRouterPort = 7700;
+
 struct ClusterOptions {
   std::string programs;  // folder of dlm-server, dlm-router and dlm-chaos
   std::string folder;    // for logs, journals and ZooKeeper's data

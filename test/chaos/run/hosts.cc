@@ -43,7 +43,8 @@ void Hosts::add(const std::string& host) {
         " && ip -n " + host + " addr add " + address + "/24 dev eth0" +  //
         " && ip -n " + host + " link set eth0 up");
   shell("ip netns exec " + host +
-        " nft 'table ip chaos { chain input { type filter hook input priority 0; policy accept; }; }'");
+        " nft 'table ip chaos { chain input { type filter hook input priority 0; policy accept; };"
+        " chain detour { type nat hook prerouting priority -100; policy accept; }; }'");
 }
 
 std::string Hosts::address(const std::string& host) const {
@@ -66,10 +67,19 @@ void Hosts::drop(const std::string& from, const std::string& to, unsigned percen
   shell("ip netns exec " + to + " nft 'add rule ip chaos input ip saddr " + address(from) + some + " drop'");
 }
 
+void Hosts::detour(const std::string& host, int port, int relay_port) {
+  const std::string nft = "ip netns exec " + host + " nft ";
+  const std::string to_port = " tcp dport " + std::to_string(port);
+  shell(nft + "'add rule ip chaos detour" + to_port + " redirect to :" + std::to_string(relay_port) + "'");
+  // A reset for whoever sends on a connection that was there before; new ones arrive at the relay's port.
+  shell(nft + "'add rule ip chaos input iif eth0" + to_port + " reject with tcp reset'");
+}
+
 void Hosts::mend() {
   if (!namespaces_) return;
-  for (const auto& [host, address] : addresses_)
-    shell("ip netns exec " + host + " nft flush chain ip chaos input");
+  for (const auto& [host, address] : addresses_) {
+    shell("ip netns exec " + host + " nft 'flush chain ip chaos input; flush chain ip chaos detour'");
+  }
 }
 
 }  // namespace dlm::chaos

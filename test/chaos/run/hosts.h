@@ -26,6 +26,9 @@ class Hosts {
 
   // What `from` sends no longer reaches `to`: all of it, or `percent` of the packets. REQUIRES: namespaces().
   void drop(const std::string& from, const std::string& to, unsigned percent = 100);
+  // New connections to the host's port arrive at another one, where a relay listens; those that there are
+  // end.
+  void detour(const std::string& host, int port, int relay_port);
   void mend();
 
  private:

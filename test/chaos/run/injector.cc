@@ -13,6 +13,8 @@ constexpr int kWholeSeconds = 90;
 constexpr std::uint32_t kFailpointMs = 10'000;  // for a process to pass the point
 constexpr std::uint32_t kSettleMs = 1'000;      // for clients to find their way again
 
+constexpr int kRelayPort = 7900;
+
 std::string joined(const std::vector<std::string>& names) {
   std::string all;
   for (const std::string& name : names) all += (all.empty() ? "" : ",") + name;
@@ -47,6 +49,9 @@ FaultWindow Injector::carry_out(const Fault& fault) {
     case FaultKind::one_way:
     case FaultKind::loss:
       network(fault, window);
+      break;
+    case FaultKind::delay:
+      delay(fault, window);
       break;
     case FaultKind::failpoint:
       failpoint(fault, window);
@@ -162,6 +167,26 @@ void Injector::network(const Fault& fault, FaultWindow& window) {
   }
   sleep_ms(fault.lasts_ms);
   cluster_.hosts().mend();
+}
+
+// A relay on the target's own host, so that cuts between hosts would go on meaning what they mean.
+void Injector::delay(const Fault& fault, FaultWindow& window) {
+  const std::string target = targets(fault.role, fault.number).front();
+  window.target = target;
+  window.from_ns = now_ns();
+  const int port = fault.role == Role::router ? kRouterPort : kServerPort;
+  const std::string address = cluster_.hosts().address(target);
+  Process relay("relay",
+                cluster_.hosts().on(
+                    target, {cluster_.options().programs + "/dlm-chaos", "relay", "--address", address,
+                             "--listen", std::to_string(kRelayPort), "--to", std::to_string(port), "--delay",
+                             std::to_string(fault.delay_ms), "--jitter", std::to_string(fault.delay_ms / 2)}),
+                cluster_.options().folder + "/relay.log");
+  relay.start();
+  cluster_.hosts().detour(target, port, kRelayPort);
+  sleep_ms(fault.lasts_ms);
+  cluster_.hosts().mend();
+  relay.kill();
 }
 
 // The process ends or stops by itself when it passes the point; if it does not in time, there was no fault.

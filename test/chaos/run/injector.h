@@ -22,6 +22,7 @@ class Injector {
   void kill(const Fault& fault, FaultWindow& window, bool orderly);
   void freeze(const Fault& fault, FaultWindow& window);
   void network(const Fault& fault, FaultWindow& window);
+  void delay(const Fault& fault, FaultWindow& window);
   void failpoint(const Fault& fault, FaultWindow& window);
   void zookeeper_away(const std::vector<std::size_t>& members, std::uint32_t lasts_ms, FaultWindow& window);
   void group_lost(const Fault& fault, FaultWindow& window);

@@ -9,13 +9,14 @@
 namespace dlm::chaos {
 namespace {
 
-constexpr std::array<std::pair<FaultKind, std::string_view>, 10> kNames = {
+constexpr std::array<std::pair<FaultKind, std::string_view>, 11> kNames = {
     {{FaultKind::kill, "kill"},
      {FaultKind::terminate, "terminate"},
      {FaultKind::freeze, "freeze"},
      {FaultKind::cut, "cut"},
      {FaultKind::one_way, "one_way"},
      {FaultKind::loss, "loss"},
+     {FaultKind::delay, "delay"},
      {FaultKind::failpoint, "failpoint"},
      {FaultKind::zookeeper_leader, "zookeeper_leader"},
      {FaultKind::zookeeper_away, "zookeeper_away"},
@@ -56,6 +57,11 @@ class Maker {
       case FaultKind::one_way:
       case FaultKind::loss:
         fill_network(fault);
+        break;
+      case FaultKind::delay:
+        aim(fault, {Role::primary, Role::backup, Role::router});
+        fault.delay_ms = spread(5, 300);
+        fault.lasts_ms = spread(1'000, 12'000);
         break;
       case FaultKind::failpoint: {
         aim(fault, {Role::primary, Role::primary, Role::backup});
@@ -190,7 +196,8 @@ const std::vector<FaultKind>& all_fault_kinds() {
 }
 
 bool needs_namespaces(FaultKind kind) {
-  return kind == FaultKind::cut || kind == FaultKind::one_way || kind == FaultKind::loss;
+  return kind == FaultKind::cut || kind == FaultKind::one_way || kind == FaultKind::loss ||
+         kind == FaultKind::delay;
 }
 
 std::string describe(const Fault& fault) {
@@ -214,6 +221,7 @@ std::string describe(const Fault& fault) {
     text +=
         "of " + std::to_string(fault.percent) + "% from and to " + std::string(to_string(fault.peers)) + " ";
   }
+  if (fault.kind == FaultKind::delay) text += "by " + std::to_string(fault.delay_ms) + " ms each way ";
   if (fault.kind == FaultKind::failpoint) {
     text += std::string(fault.stops ? "stops" : "dies") + " at " + fault.point + ", passing " +
             std::to_string(fault.hits) + " ";

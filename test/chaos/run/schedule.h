@@ -16,6 +16,7 @@ enum class FaultKind : std::uint8_t {
   cut,               // nothing passes between the target and its peers
   one_way,           // something passes in one direction only
   loss,              // some packets are lost
+  delay,             // whatever goes to the target and back takes its time
   failpoint,         // the target ends or stops at a named point of the replication path
   zookeeper_leader,  // ZooKeeper's leader is killed and started again
   zookeeper_away,    // all of ZooKeeper is
@@ -35,11 +36,12 @@ struct Fault {
   std::uint32_t pause_ms = 0;  // before it, all being well
   std::uint32_t lasts_ms = 0;
   Peers peers = Peers::everyone;
-  bool outgoing = false;      // one_way: what the target sends is lost, not what it should hear
-  std::uint32_t percent = 0;  // loss
-  std::string point;          // failpoint
-  bool stops = false;         // failpoint: it stops there rather than dying
-  std::uint32_t hits = 1;     // failpoint: at which passing
+  bool outgoing = false;       // one_way: what the target sends is lost, not what it should hear
+  std::uint32_t percent = 0;   // loss
+  std::uint32_t delay_ms = 0;  // delay: each way
+  std::string point;           // failpoint
+  bool stops = false;          // failpoint: it stops there rather than dying
+  std::uint32_t hits = 1;      // failpoint: at which passing
 
   friend bool operator==(const Fault&, const Fault&) = default;
 };
