@@ -4,6 +4,7 @@
 #include <optional>
 #include <stdexcept>
 
+#include "test/chaos/run/relay.h"
 #include "test/chaos/workload/journal.h"
 
 namespace dlm::chaos {
@@ -183,6 +184,8 @@ void Injector::delay(const Fault& fault, FaultWindow& window) {
                              std::to_string(fault.delay_ms), "--jitter", std::to_string(fault.delay_ms / 2)}),
                 cluster_.options().folder + "/relay.log");
   relay.start();
+  // Else those who come would be refused, and take the target for dead.
+  wait_until("the relay listens", kWholeSeconds, [&] { return relay.said(kRelayReady); });
   cluster_.hosts().detour(target, port, kRelayPort);
   sleep_ms(fault.lasts_ms);
   cluster_.hosts().mend();

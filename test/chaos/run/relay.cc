@@ -57,6 +57,7 @@ class Relay {
 
   void run() {
     asio::co_spawn(io_, accept(), asio::detached);
+    std::cout << kRelayReady << std::endl;
     io_.run();
   }
 

@@ -16,6 +16,8 @@ struct RelayOptions {
   std::uint64_t seed = 1;
 };
 
+// What it says when it listens.
+inline constexpr const char* kRelayReady = "relaying";
 // Until it is killed. The exit code.
 int run_relay(const RelayOptions& options);
 
