@@ -29,7 +29,7 @@ std::map<std::string, ResourceHistory> by_resource(const std::vector<Record>& re
 
 Verdict check(const std::vector<Record>& records, const Context& context, const CheckOptions& options) {
   Verdict verdict;
-  Holds holds = find_holds(records, context.claims, options.holds);
+  Holds holds = find_holds(records, context, options.holds);
   verdict.records = records.size();
   verdict.holds = holds.holds.size();
   verdict.violations = std::move(holds.violations);
@@ -40,7 +40,7 @@ Verdict check(const std::vector<Record>& records, const Context& context, const 
     check_overlap(history, verdict.violations);
     check_token_order(history, verdict.violations);
     check_order(history, context, options, verdict.violations);
-    check_queries(history, verdict.violations);
+    check_queries(history, context, verdict.violations);
   }
   return verdict;
 }

@@ -6,26 +6,11 @@
 #include <string>
 #include <vector>
 
+#include "test/chaos/history/context.h"
 #include "test/chaos/history/holds.h"
 #include "test/chaos/history/record.h"
 
 namespace dlm::chaos {
-
-// A fault was in force then, or its effects may have been.
-struct FaultWindow {
-  std::string kind;    // "kill", "freeze", …
-  std::string target;  // for people
-  std::string group;   // the only one that it hits; empty: it may hit all
-  std::int64_t from_ns = 0;
-  std::int64_t to_ns = 0;
-};
-
-// What a run knows beside its operations.
-struct Context {
-  std::vector<FaultWindow> faults;
-  std::vector<Claim> claims;
-  std::map<std::string, std::string> groups;  // resource → group
-};
 
 struct CheckOptions {
   HoldOptions holds;

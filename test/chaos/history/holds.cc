@@ -13,8 +13,9 @@ using ClaimKey = std::pair<std::string, std::uint64_t>;  // resource, token
 // Follows one client on one resource.
 class Follower {
  public:
-  Follower(const std::map<ClaimKey, std::int64_t>& claims, const HoldOptions& options, Holds& found)
-      : claims_(claims), options_(options), found_(found) {}
+  Follower(const std::map<ClaimKey, std::int64_t>& claims, const Context& context, const HoldOptions& options,
+           Holds& found)
+      : claims_(claims), context_(context), options_(options), found_(found) {}
 
   void follow(const std::vector<const Record*>& records) {
     for (const Record* record : records) step(*record);
@@ -131,7 +132,10 @@ class Follower {
     hold_->counts.push_back({record.call_ns, INT64_MAX, count});
   }
 
-  bool sure_at(std::int64_t at_ns) const { return hold_ && deadline_ns_ > at_ns; }
+  // A group that lost its state may have forgotten the hold, though nobody else may have it before its time.
+  bool sure_at(std::int64_t at_ns) const {
+    return hold_ && deadline_ns_ > at_ns && !state_lost_between(context_, hold_->acquired.call_ns, at_ns);
+  }
 
   void close(std::int64_t end_ns) {
     hold_->sure_until_ns = std::max(end_ns, evidence_ns_);
@@ -147,6 +151,7 @@ class Follower {
   }
 
   const std::map<ClaimKey, std::int64_t>& claims_;
+  const Context& context_;
   const HoldOptions& options_;
   Holds& found_;
   std::optional<Hold> hold_;
@@ -171,11 +176,11 @@ void check_one_at_a_time(const std::vector<const Record*>& of_client, Holds& fou
 
 }  // namespace
 
-Holds find_holds(const std::vector<Record>& records, const std::vector<Claim>& claims,
-                 const HoldOptions& options) {
+Holds find_holds(const std::vector<Record>& records, const Context& context, const HoldOptions& options) {
   Holds found;
   std::map<std::string, std::map<ClaimKey, std::int64_t>> claimed;
-  for (const Claim& claim : claims) claimed[claim.client][{claim.resource, claim.token}] = claim.until_ns;
+  for (const Claim& claim : context.claims)
+    claimed[claim.client][{claim.resource, claim.token}] = claim.until_ns;
   std::map<std::string, std::vector<const Record*>> by_client;
   for (const Record& record : records) by_client[record.client].push_back(&record);
   for (auto& [client, of_client] : by_client) {
@@ -185,7 +190,7 @@ Holds find_holds(const std::vector<Record>& records, const std::vector<Claim>& c
     std::map<std::string, std::vector<const Record*>> by_resource;
     for (const Record* record : of_client) by_resource[record->resource].push_back(record);
     for (const auto& [resource, of_resource] : by_resource) {
-      Follower(claimed[client], options, found).follow(of_resource);
+      Follower(claimed[client], context, options, found).follow(of_resource);
     }
   }
   return found;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "test/chaos/history/context.h"
 #include "test/chaos/history/record.h"
 
 namespace dlm::chaos {
@@ -15,15 +16,6 @@ struct Violation {
   std::string rule;  // "overlap", "token order", …
   std::string what;
   std::vector<Record> records;  // those that contradict each other
-};
-
-// What a client's library said of a hold beside its answers: it could be trusted until then. Told by the
-// workload for holds that were not given back in order.
-struct Claim {
-  std::string client;
-  std::string resource;
-  std::uint64_t token = 0;
-  std::int64_t until_ns = 0;
 };
 
 // A range of counts that the hold went through, for the queries that saw it.
@@ -58,7 +50,6 @@ struct Holds {
 };
 
 // `records` in any order.
-Holds find_holds(const std::vector<Record>& records, const std::vector<Claim>& claims,
-                 const HoldOptions& options);
+Holds find_holds(const std::vector<Record>& records, const Context& context, const HoldOptions& options);
 
 }  // namespace dlm::chaos

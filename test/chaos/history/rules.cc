@@ -70,6 +70,7 @@ void check_token_order(const ResourceHistory& history, std::vector<Violation>& v
 void check_order(const ResourceHistory& history, const Context& context, const CheckOptions& options,
                  std::vector<Violation>& violations) {
   auto hindered = [&](const Record& acquire) {
+    if (state_lost_between(context, acquire.call_ns, acquire.return_ns)) return true;  // with the line
     return std::any_of(context.faults.begin(), context.faults.end(), [&](const FaultWindow& fault) {
       return fault.from_ns <= acquire.call_ns + options.fifo_tolerance_ns && fault.to_ns >= acquire.call_ns;
     });
@@ -139,7 +140,8 @@ void check_held(const ResourceHistory& history, const Hold* hold, const Record& 
 }  // namespace
 
 // Queries are answered behind a barrier: they show what was true at some moment between call and return.
-void check_queries(const ResourceHistory& history, std::vector<Violation>& violations) {
+void check_queries(const ResourceHistory& history, const Context& context,
+                   std::vector<Violation>& violations) {
   std::vector<const Hold*> by_start = history.by_token;
   std::sort(by_start.begin(), by_start.end(),
             [](const Hold* a, const Hold* b) { return a->sure_from_ns() < b->sure_from_ns(); });
@@ -155,6 +157,7 @@ void check_queries(const ResourceHistory& history, std::vector<Violation>& viola
     if (after == by_start.begin()) continue;
     const Hold& sure = **std::prev(after);
     if (sure.sure_until_ns < query->return_ns) continue;
+    if (state_lost_between(context, sure.acquired.call_ns, query->return_ns)) continue;
     if (query->outcome == Outcome::free || (query->token != sure.token && sure.mode == LockMode::exclusive)) {
       violations.push_back(
           {"stale read", "does not show the hold of " + sure.client, {sure.acquired, *query}});

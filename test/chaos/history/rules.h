@@ -19,6 +19,7 @@ void check_overlap(const ResourceHistory& history, std::vector<Violation>& viola
 void check_token_order(const ResourceHistory& history, std::vector<Violation>& violations);
 void check_order(const ResourceHistory& history, const Context& context, const CheckOptions& options,
                  std::vector<Violation>& violations);
-void check_queries(const ResourceHistory& history, std::vector<Violation>& violations);
+void check_queries(const ResourceHistory& history, const Context& context,
+                   std::vector<Violation>& violations);
 
 }  // namespace dlm::chaos

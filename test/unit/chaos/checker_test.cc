@@ -259,6 +259,25 @@ TEST_F(Checker, DoesNotCallItOvertakingWhenTheRequestMayHaveBeenLate) {
   EXPECT_THAT(broken(), IsEmpty()) << "a fault was in its way";
 }
 
+// --- a group that lost everything
+// ---------------------------------------------------------------------------
+
+TEST_F(Checker, LetsAGroupForgetItsHoldsWhenAllItsReplicasWereLost) {
+  granted("a", 0, 10, 1, 1, 1000);
+  free(200, 210);
+  release("a", 500, 510, 1, Outcome::not_held);
+  EXPECT_THAT(broken(), ElementsAre("lost hold", "stale read"));
+  context.faults = {{kGroupLost, "s1,s2,s3", "g1", 100 * kMs, 300 * kMs}};
+  EXPECT_THAT(broken(), IsEmpty());
+}
+
+TEST_F(Checker, CatchesAGrantBeforeTheLeasesOfAGroupThatLostEverythingAreOver) {
+  granted("a", 0, 10, 1, 1, 1000);
+  granted("b", 320, 900, 2);
+  context.faults = {{kGroupLost, "s1,s2,s3", "g1", 100 * kMs, 300 * kMs}};
+  EXPECT_THAT(broken(), ElementsAre("overlap"));
+}
+
 // --- the file itself --------------------------------------------------------------------------------------
 
 TEST_F(Checker, RefusesAClientThatDoesTwoThingsAtATime) {
