@@ -15,7 +15,6 @@ namespace {
 constexpr std::uint64_t kCloseMs = 600;
 constexpr std::chrono::milliseconds kGoodByeTime(400);
 constexpr std::size_t kTermsMax = 1'024;
-constexpr std::size_t kAnswersPerSend = 32;
 
 std::uint64_t random_bits() {
   std::random_device device;
@@ -266,27 +265,12 @@ void Engine::deliver() {
         of_new_holds.push_back(&event);
       }
     }
-    std::size_t told = 0;
-    for (const Completion& completion : delivering_.completions) {
-      completed(completion);
-      if (++told % kAnswersPerSend == 0 && told < delivering_.completions.size()) send_early();
-    }
+    for (const Completion& completion : delivering_.completions) completed(completion);
     for (const HoldEvent* event : of_new_holds) hold_event(*event);
     for (GroupId group : delivering_.ended) {
       event(ClientEvent::Kind::session_ended, link_.router(), group, to_string(group) + " ended the session");
     }
   }
-}
-
-// What callers asked for on hearing of the first answers leaves while the others are still told: so routers and
-// servers have something to do meanwhile.
-void Engine::send_early() {
-  take_commands();
-  unsent_.insert(unsent_.end(), out_.send.begin(), out_.send.end());
-  out_.send.clear();
-  if (unsent_.empty() || !link_.up()) return;
-  send_operations(boottime_ms());
-  link_.flush();
 }
 
 void Engine::term_deadline(const TermDeadline& deadline) {

@@ -122,7 +122,6 @@ class Engine : public std::enable_shared_from_this<Engine> {
   void execute(Call& call, std::uint64_t now_ms);
   void execute(Query& query, std::uint64_t now_ms);
   void deliver();  // tells what is in out_
-  void send_early();
   bool told_everything() const;
   void completed(const Completion& completion);
   void tell(const Waiting& waiting, const Completion& completion);

@@ -58,8 +58,6 @@ class RouterLink {
   std::size_t queued_bytes() const { return connection_ ? connection_->queued_bytes() : 0; }
   // REQUIRES: up().
   void send(capnp::MessageBuilder& message) { connection_->send(message); }
-  // Hands what was sent to the kernel now, not at the end of the turn. REQUIRES: up().
-  void flush() { connection_->flush(); }
 
  private:
   struct Known {  // a router of the list

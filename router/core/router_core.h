@@ -42,7 +42,7 @@ struct RouterOptions {
   std::size_t pending_per_connection_max = 65'536;  // operations without a final answer, queued ones included
   std::size_t pending_max = 1u << 20;
   std::size_t queries_per_connection_max = 64;
-  std::uint32_t calls_per_group_max = 2;  // submits out at a time; more arrives collects meanwhile
+  std::uint32_t calls_per_group_max = 1;  // submits out at a time; more arrives collects meanwhile
   std::size_t submit_operations_max = 8'192;
   std::size_t submit_bytes_max = 4u << 20;   // of operations' strings
   std::uint32_t submit_timeout_ms = 5'000;   // then the link is dropped and the operations are sent again

@@ -68,8 +68,6 @@ class FrameConnection : public std::enable_shared_from_this<FrameConnection> {
   // Queues a frame. Everything queued in one turn of the loop leaves in one write. Ignored once closed. A
   // message over frame_bytes_max is not sent and closes the connection: split lists before.
   virtual void send(capnp::MessageBuilder& message) = 0;
-  // Writes what is queued now, for a user with much more to do before the turn ends.
-  virtual void flush() = 0;
   virtual std::size_t queued_bytes() const = 0;
   // Sends what is queued (for at most a second), then closes.
   virtual void close(const std::string& why) = 0;

@@ -36,9 +36,6 @@ class SocketFrameConnection final : public FrameConnection {
 
   void start(Events events) override;
   void send(capnp::MessageBuilder& message) override;
-  void flush() override {
-    if (state_ == State::open) writer_.flush_now(self());
-  }
   std::size_t queued_bytes() const override { return writer_.queued_bytes(); }
   void close(const std::string& why) override;
   std::string peer() const override { return peer_; }

@@ -25,10 +25,6 @@ class SocketWriter {
   OutputBuffer& queue() { return queued_; }
   // Sends the queue at the end of the turn; until then it keeps `owner` alive.
   void schedule(std::shared_ptr<void> owner);
-  // The same at once.
-  void flush_now(std::shared_ptr<void> owner) {
-    if (!waiting_) flush(std::move(owner));
-  }
   std::size_t queued_bytes() const { return queued_.size_bytes() + writing_.size_bytes() - written_bytes_; }
   // Drops what is queued and sends nothing any more.
   void stop();

@@ -7,7 +7,7 @@ namespace dlm::wire {
 namespace {
 
 // Handlers in a turn: so many connections can be read before the first answer leaves.
-constexpr std::size_t kHandlersMax = 32;
+constexpr std::size_t kHandlersMax = 64;
 // Phases in the end of a turn. What adds to itself for ever must leave room for the sockets.
 constexpr std::size_t kPhasesMax = 64;
 
