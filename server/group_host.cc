@@ -188,7 +188,9 @@ void GroupHost::finish(GroupOutput::Finished& finished) {
   auto call = kj::mv(it->second);
   submits_.erase(it);
   if (!call.done->isWaiting()) return;
-  auto results = call.context.initResults();
+  std::uint64_t words = 0;
+  for (const Answer& answer : finished.answers) words += wire::words_of(answer);
+  auto results = call.context.initResults(wire::size_hint(words));
   results.setEpoch(finished.epoch.value);
   auto answers = results.initAnswers(static_cast<unsigned>(finished.answers.size()));
   for (unsigned i = 0; i < answers.size(); ++i) wire::write(finished.answers[i], answers[i]);
@@ -221,7 +223,7 @@ void GroupHost::reply(const GroupOutput::Reply& answer) {
       call.done->reject(KJ_EXCEPTION(FAILED, "the message is damaged"));
       return;
     }
-    write_reply(answer.reply, call.context.getResults());
+    write_reply(answer.reply, call.context.getResults(wire::size_hint(0)));
     call.done->fulfill();
   };
   answer_one(appends_);
