@@ -6,9 +6,11 @@
 
 #include <array>
 #include <boost/asio/execution_context.hpp>
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace dlm::wire {
@@ -63,6 +65,8 @@ class Turn final : public boost::asio::execution_context::service {
   std::array<std::vector<Entry>, 3> phases_;
   std::vector<Entry> spare_;  // empty; kept for its memory
   std::size_t pending_ = 0;   // in all phases
+  // While something is pending: the loop is not out of work.
+  std::optional<boost::asio::executor_work_guard<boost::asio::io_context::executor_type>> work_;
   bool driven_ = false;       // by run(), which calls end()
   bool end_posted_ = false;
 };
