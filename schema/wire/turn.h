@@ -67,7 +67,7 @@ class Turn final : public boost::asio::execution_context::service {
   std::size_t pending_ = 0;   // in all phases
   // While something is pending: the loop is not out of work.
   std::optional<boost::asio::executor_work_guard<boost::asio::io_context::executor_type>> work_;
-  bool driven_ = false;       // by run(), which calls end()
+  bool driven_ = false;  // by run(), which calls end()
   bool end_posted_ = false;
 };
 
