@@ -80,6 +80,7 @@ client::Engine::Settings settings_of(ClientOptions options) {
   settings.ttl_ms = option_ms(options.session_ttl, "session_ttl");
   settings.request_timeout_ms = option_ms(options.request_timeout, "request_timeout");
   settings.on_event = std::move(options.on_event);
+  settings.io_thread = std::move(options.io_thread);
   return settings;
 }
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "schema/wire/codec.h"
+#include "schema/wire/turn.h"
 #include "server/replica_codec.h"
 
 namespace dlm::server {
@@ -152,13 +153,10 @@ void GroupHost::halt() {
 
 // --- the turn --------------------------------------------------------------------------------------------
 
-// Posted behind the reads that are ready, so that what they bring is of the same turn.
 void GroupHost::schedule_turn() {
   if (turn_scheduled_ || halted_) return;
   turn_scheduled_ = true;
-  loop_.post([weak = weak_from_this()] {
-    if (auto host = weak.lock()) host->turn();
-  });
+  wire::Turn::of(loop_.io()).at_end<&GroupHost::turn>(wire::Turn::Phase::decide, shared_from_this());
 }
 
 void GroupHost::turn() {

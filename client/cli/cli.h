@@ -69,6 +69,7 @@ CLI::Option* add_wait(CLI::App& command, Wait& target, const std::string& descri
 struct ConnectOptions {
   std::string client_id;  // empty: client_id_for_people()
   std::chrono::milliseconds session_ttl{kSessionTtlMsDefault};
+  std::optional<IoThread> io_thread = std::nullopt;  // none: one of its own
   std::function<bool()> interrupted;  // empty: never. True: give up (without a message)
 };
 
