@@ -64,8 +64,8 @@ class GroupHost : public std::enable_shared_from_this<GroupHost> {
   // --- the coordinator ---
   void on_view(const coordinator::ClusterView& view);
 
-  // As GroupCore::step_down.
-  bool step_down();
+  // As GroupCore::leave.
+  bool leave();
   // Stops: every call that waits and every later one is rejected, nothing is sent any more.
   void halt();
 

@@ -25,7 +25,7 @@ using coordinator::WriteResult;
 
 constexpr std::uint32_t kRegisterGraceMs = 2'000;  // beyond the session timeout, for an earlier life to end
 constexpr std::uint32_t kStopPatienceMs = 1'000;
-constexpr std::uint32_t kStopPollMs = 10;
+constexpr std::uint32_t kStopPollMs = 1;
 constexpr std::uint32_t kRingRetryMs = 500;
 
 }  // namespace
@@ -292,7 +292,7 @@ bool ShardNode::Impl::leads_any() const {
 
 void ShardNode::Impl::stop(std::function<void()> done) {
   bool handing_over = false;
-  for (auto& [group, host] : service->hosts) handing_over = host->step_down() || handing_over;
+  for (auto& [group, host] : service->hosts) handing_over = host->leave() || handing_over;
   LOG(INFO) << coordinator::to_string(service->self)
             << (handing_over ? " stops, handing over its groups" : " stops");
   const std::uint64_t patience_ms = handing_over ? kStopPatienceMs : 0;
@@ -301,6 +301,11 @@ void ShardNode::Impl::stop(std::function<void()> done) {
 
 void ShardNode::Impl::poll_stopped(std::uint64_t deadline_ms, std::function<void()> done) {
   after(stop_timer, kStopPollMs, [this, deadline_ms, done = std::move(done)] {
+    // Where it has left the set it must not look like one that joins: it is about to be gone.
+    for (auto& [group, host] : service->hosts) {
+      const Replica& replica = host->core().replica();
+      if (!replica.config().config.has(service->self)) host->halt();
+    }
     if (!leads_any() || wire::EventLoop::now_ms() >= deadline_ms) return done();
     poll_stopped(deadline_ms, done);
   });

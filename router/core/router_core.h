@@ -78,10 +78,11 @@ struct Hello {
 };
 
 struct Query {
-  enum class Kind : std::uint8_t { inspect, list, status };
+  enum class Kind : std::uint8_t { inspect, list, status, step_down };
   Kind kind = Kind::status;
   std::string resource;  // inspect; list: the prefix
-  GroupId group;         // list
+  GroupId group;         // list, step_down
+  std::string primary;   // step_down: who is to give its place away; filled in by the core
   std::uint64_t cursor = 0;
   std::uint32_t limit = 0;
 };

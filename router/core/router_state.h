@@ -242,6 +242,7 @@ class RouterCore::State {
   void unlink(Pending& pending);
 
   // --- queries.cc ---
+  GroupReport report_of(GroupId group) const;  // by the view
   void begin_status(Connection& connection, std::uint64_t number, TimeMs deadline, TimeMs now);
   void send_query(std::uint64_t key, PendingQuery& query, TimeMs now, RouterOutput& output);
   void send_queries(TimeMs now, RouterOutput& output);

@@ -89,6 +89,7 @@ void GroupCore::Impl::turn(const Instant& now) {
   do {
     carry_out(now);
   } while (advance(now));
+  answer_step_downs(now.ms);
   send_chunks(now.ms);
   hand_over_messages();
 }
@@ -215,7 +216,8 @@ void GroupCore::submit(ChannelId channel, RequestId request, std::span<const Ope
   impl_->submit(channel, request, operations, now);
 }
 
-void GroupCore::query(RequestId request, GroupQuery query, const Instant&) {
+void GroupCore::query(RequestId request, GroupQuery query, const Instant& now) {
+  if (query.kind == GroupQuery::Kind::step_down) return impl_->step_down(request, query.text, now.ms);
   impl_->query(request, std::move(query));
 }
 
@@ -262,8 +264,8 @@ void GroupCore::on_link_down(const MemberName& member, bool gone, const Instant&
   impl_->replica_.on_link_down(member, gone, now.ms, impl_->wanted_);
 }
 
-bool GroupCore::step_down(const Instant& now) {
-  return impl_->replica_.step_down(now.ms, impl_->wanted_);
+bool GroupCore::leave(const Instant& now) {
+  return impl_->replica_.step_down(StepDown::leave_set, now.ms, impl_->wanted_);
 }
 
 void GroupCore::turn(const Instant& now, GroupOutput& output) {

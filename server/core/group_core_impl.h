@@ -48,6 +48,8 @@ struct GroupCore::Impl {
   std::optional<Answer> put_off(const Operation& op, TimeMs now);
   void renew_deadline(const Operation& op, const Instant& now);
   void query(RequestId request, GroupQuery query);
+  void step_down(RequestId request, const std::string& member, TimeMs now);
+  void answer_step_downs(TimeMs now);
   Reads& reads_at_end();
   void answer(const Waiter& waiter, Answer&& answer);
   void answer_not_primary(const Waiter& waiter);
@@ -116,6 +118,7 @@ struct GroupCore::Impl {
   std::size_t in_flight_bytes_ = 0;
   std::deque<Reads> reads_;  // barriers ascend; those without one at the end
   std::size_t queries_ = 0;
+  std::vector<RequestId> step_downs_;  // queries that wait for another to be primary
   bool clients_turn_ = false;      // expiries were logged last: operations come first now
   std::size_t expiries_left_ = 0;  // that may be logged in this turn
   // Where later answers of a session go: for sessions that have had something queued.

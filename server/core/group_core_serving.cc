@@ -195,6 +195,35 @@ void GroupCore::Impl::query(RequestId request, GroupQuery query) {
   }
 }
 
+void GroupCore::Impl::step_down(RequestId request, const std::string& member, TimeMs now) {
+  const bool is_meant = may_serve() && member == coordinator::to_string(options_.replica.self);
+  if (!is_meant) {
+    out_.reports.push_back({request, Status::not_primary, who_is_primary(), {}});
+  } else if (!replica_.step_down(StepDown::stay_in_set, now, wanted_)) {
+    const std::string why = to_string(group_) + " has no backup in sync that could take over";
+    out_.reports.push_back({request, Status::unavailable, why, {}});
+  } else {
+    step_downs_.push_back(request);
+  }
+}
+
+void GroupCore::Impl::answer_step_downs(TimeMs now) {
+  if (step_downs_.empty() || replica_.stepping_down()) return;
+  GroupOutput::Reported reported;
+  if (replica_.role() == Role::primary) {
+    reported.status = Status::unavailable;
+    reported.message = "the backup of " + to_string(group_) + " did not take over in time";
+  } else if (replica_.config().config.primary == options_.replica.self) {
+    reported.status = Status::not_primary;  // deposed, and the record of it is still to come
+  } else {
+    reported.content = report(now);
+  }
+  for (RequestId request : std::exchange(step_downs_, {})) {
+    reported.request = request;
+    out_.reports.push_back(reported);
+  }
+}
+
 Reads& GroupCore::Impl::reads_at_end() {
   const std::uint64_t after_batch = collector_.last_added();
   if (reads_.empty() || reads_.back().barrier != 0 || reads_.back().after_batch != after_batch) {
@@ -403,6 +432,8 @@ void GroupCore::Impl::answer_query(const Reads::Query& read, const Instant& now)
       reported.content = std::move(page);
       break;
     }
+    case GroupQuery::Kind::step_down:
+      break;  // never waits for a barrier
     case GroupQuery::Kind::status:
       reported.content = report(now.ms);
       break;

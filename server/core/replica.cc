@@ -86,7 +86,9 @@ void Replica::Impl::adopt_record(const VersionedConfig& config, ReplicaOutput& o
   epoch_ = config.config.epoch;
   leader_ = config.config.primary;
   if (leader_ == options_.self) {
-    if (!was_in_set && config_.config.recovering) start_empty(out);
+    // A backup that was handed the place may not have heard that it was in the set; this one took it.
+    const bool by_self = config_.config.author.starts_with(coordinator::to_string(options_.self) + "/");
+    if (config_.config.recovering && by_self && !was_in_set) start_empty(out);
     begin_reign(out);
   } else {
     set_role(role_in_record(), out);
@@ -347,9 +349,13 @@ void Replica::end_recovery(TimeMs now, ReplicaOutput& out) {
   impl_->advance(out);
 }
 
-bool Replica::step_down(TimeMs now, ReplicaOutput& out) {
+bool Replica::stepping_down() const {
+  return impl_->reign_ && impl_->reign_->successor;
+}
+
+bool Replica::step_down(StepDown how, TimeMs now, ReplicaOutput& out) {
   impl_->see(now);
-  const bool begun = impl_->step_down();
+  const bool begun = impl_->step_down(how);
   impl_->advance(out);
   return begun;
 }

@@ -32,6 +32,9 @@ using coordinator::MemberName;
 using coordinator::VersionedConfig;
 using TimeMs = std::uint64_t;
 
+// What becomes of a primary that gives its place away: it goes on as a backup, or is about to end.
+enum class StepDown { stay_in_set, leave_set };
+
 struct ReplicaOptions {
   GroupId group;
   MemberName self;
@@ -194,7 +197,8 @@ class Replica {
   // Gives the primary's place to an in-sync backup that is up to date: by compare-and-set, in order. False:
   // nobody to give it to, or not primary. True: begun; it shows as a change of role, or appends go on when it
   // failed or took longer than silence_timeout_ms.
-  bool step_down(TimeMs now, ReplicaOutput&);
+  bool step_down(StepDown how, TimeMs now, ReplicaOutput&);
+  bool stepping_down() const;
 
   void tick(TimeMs now, ReplicaOutput&);
   TimeMs next_tick() const;  // UINT64_MAX: none needed

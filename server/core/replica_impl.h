@@ -92,6 +92,7 @@ struct Reign {
 
   MemberName successor;  // of a step_down() under way
   TimeMs step_down_since_ms = 0;
+  bool leaves_set = false;
 };
 
 // The one proposal made and not yet both reported and settled.
@@ -194,7 +195,7 @@ struct Replica::Impl {
   bool is_ready_to_join(const Peer& peer) const;
   bool wants_fresh_contact() const;
   void propose_changes(ReplicaOutput& out);
-  bool step_down();
+  bool step_down(StepDown how);
   void step_down_if_due(ReplicaOutput& out);
 
   // --- replica_describe.cc

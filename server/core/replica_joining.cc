@@ -129,8 +129,9 @@ void Replica::Impl::propose_changes(ReplicaOutput& out) {
 
 // --- giving the place away -------------------------------------------------------------------------------
 
-bool Replica::Impl::step_down() {
+bool Replica::Impl::step_down(StepDown how) {
   if (role_ != Role::primary) return false;
+  reign_->leaves_set = how == StepDown::leave_set;
   if (reign_->successor) return true;
   const Peer* best = nullptr;
   for (const Peer& peer : reign_->peers)
@@ -155,6 +156,7 @@ void Replica::Impl::step_down_if_due(ReplicaOutput& out) {
   GroupConfig next = config_.config;
   next.epoch = epoch_.next();
   next.primary = peer->name;
+  if (reign_->leaves_set) std::erase(next.in_sync, options_.self);
   propose(std::move(next), out);
 }
 

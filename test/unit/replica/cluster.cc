@@ -361,9 +361,9 @@ std::uint64_t Cluster::barrier(const std::string& server) {
   return number;
 }
 
-bool Cluster::step_down(const std::string& server) {
+bool Cluster::step_down(const std::string& server, StepDown how) {
   ReplicaOutput out;
-  const bool begun = nodes_.at(server).replica->step_down(now_ms_, out);
+  const bool begun = nodes_.at(server).replica->step_down(how, now_ms_, out);
   carry_out(server, out);
   return begun;
 }

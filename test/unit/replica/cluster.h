@@ -87,7 +87,7 @@ class Cluster {
   // False when the replica takes none now.
   bool append(const std::string& server, const std::string& text);
   std::uint64_t barrier(const std::string& server);
-  bool step_down(const std::string& server);
+  bool step_down(const std::string& server, StepDown how = StepDown::stay_in_set);
   void want_lease(const std::string& server, std::uint32_t lease_ms);
   void end_recovery(const std::string& server);
   // Committed by the primary that appended it, so a client was told.

@@ -94,7 +94,7 @@ class RandomRun {
     if (below(3) == 0) {
       cluster_.barrier(server);
     } else if (below(40) == 0) {
-      cluster_.step_down(server);
+      cluster_.step_down(server, below(2) == 0 ? StepDown::stay_in_set : StepDown::leave_set);
     } else {
       texts_.push_back("t" + std::to_string(texts_.size()));
       cluster_.append(server, texts_.back());
