@@ -1,5 +1,5 @@
-// The shell of a client: on its I/O thread the connection, the timer and the core; the queue by which all other
-// threads reach them.
+// The shell of a client: on its I/O thread the connection, the timer and the core; the queue by which all
+// other threads reach them.
 #pragma once
 
 #include <boost/unordered/unordered_flat_map.hpp>

@@ -32,7 +32,8 @@ void add_admin(CLI::App& app, const Globals& globals, Action& action) {
   auto name = std::make_shared<std::string>();
   command->add_option("group", *name, "The group, like g1")->required()->type_name("GROUP");
   command->footer(
-      "Locks stay as they are; operations pause for some milliseconds. Fails, and says why, when no backup is "
+      "Locks stay as they are; operations pause for some milliseconds. Fails, and says why, when no backup "
+      "is "
       "in sync.\nExample:\n  dlm admin step-down g1");
   command->callback([name, &globals, &action] {
     const GroupId group = parse_group(*name);

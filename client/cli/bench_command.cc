@@ -186,8 +186,7 @@ void add_bench(CLI::App& app, const Globals& globals, Action& action) {
   command->add_option("--connections", options->connections, "Clients with a connection each; default 1")
       ->check(CLI::Range(1, 1'000))
       ->type_name("NUMBER");
-  command
-      ->add_option("--threads", options->threads, "I/O threads that the connections share; default 1")
+  command->add_option("--threads", options->threads, "I/O threads that the connections share; default 1")
       ->check(CLI::Range(1, 1'000))
       ->type_name("NUMBER");
   command

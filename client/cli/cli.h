@@ -71,7 +71,7 @@ struct ConnectOptions {
   std::string client_id;  // empty: client_id_for_people()
   std::chrono::milliseconds session_ttl{kSessionTtlMsDefault};
   std::optional<IoThread> io_thread = std::nullopt;  // none: one of its own
-  std::function<bool()> interrupted;  // empty: never. True: give up (without a message)
+  std::function<bool()> interrupted;                 // empty: never. True: give up (without a message)
 };
 
 // "<host>-<process id>-<random hex>": unique, and says to people whom to ask.

@@ -119,8 +119,8 @@ struct GroupCore::Impl {
   std::deque<Reads> reads_;  // barriers ascend; those without one at the end
   std::size_t queries_ = 0;
   std::vector<RequestId> step_downs_;  // queries that wait for another to be primary
-  bool clients_turn_ = false;      // expiries were logged last: operations come first now
-  std::size_t expiries_left_ = 0;  // that may be logged in this turn
+  bool clients_turn_ = false;          // expiries were logged last: operations come first now
+  std::size_t expiries_left_ = 0;      // that may be logged in this turn
   // Where later answers of a session go: for sessions that have had something queued.
   boost::unordered_flat_map<SessionId, ChannelId> later_channels_;
 

@@ -1,6 +1,6 @@
-// How long a group is without a successful operation when something of it fails, under a load of clients: kills,
-// freezes and stops processes of a cluster that scripts/cluster started, and looks at the times of successes.
-// scripts/failover runs it.
+// How long a group is without a successful operation when something of it fails, under a load of clients:
+// kills, freezes and stops processes of a cluster that scripts/cluster started, and looks at the times of
+// successes. scripts/failover runs it.
 #include <signal.h>
 
 #include <CLI/CLI.hpp>
@@ -123,13 +123,15 @@ class Bench {
 
   std::vector<Outcome> run() {
     pause_ms(1'000);
-    measure("primary killed (kill -9)", 500, false, options_.rounds, [&] { return kill_one(cluster_.primary()); });
+    measure("primary killed (kill -9)", 500, false, options_.rounds,
+            [&] { return kill_one(cluster_.primary()); });
     measure("primary frozen", 2'000, false, few(), [&] { return freeze_one(cluster_.primary()); });
     measure("router killed", 300, true, few(), [&] { return kill_one("r1"); });
     measure("backup killed (kill -9)", 1'000, false, few(), [&] { return kill_one(cluster_.backup()); });
     measure("backup frozen", 1'000, false, few(), [&] { return freeze_one(cluster_.backup()); });
     measure("dlm admin step-down", 20, false, options_.rounds, [&] { return step_down(); });
-    measure("primary stopped (SIGTERM)", 20, false, options_.rounds, [&] { return stop_one(cluster_.primary()); });
+    measure("primary stopped (SIGTERM)", 20, false, options_.rounds,
+            [&] { return stop_one(cluster_.primary()); });
     measure("backup stopped (SIGTERM)", 20, false, few(), [&] { return stop_one(cluster_.backup()); });
     if (wanted("join")) {
       hold_locks();
@@ -146,8 +148,9 @@ class Bench {
 
   int few() const { return std::max(1, options_.rounds / 4); }
   bool wanted(const std::string& name) const {
-    return options_.only.empty() || std::any_of(options_.only.begin(), options_.only.end(),
-                                                [&](const std::string& part) { return name.starts_with(part); });
+    return options_.only.empty() ||
+           std::any_of(options_.only.begin(), options_.only.end(),
+                       [&](const std::string& part) { return name.starts_with(part); });
   }
 
   void measure(const std::string& name, double target_ms, bool per_client, int rounds, const Fault& fault) {
@@ -158,7 +161,8 @@ class Bench {
       pause_ms(500);
       const Gap gap = fault();
       outcome.gaps_ms.push_back(per_client ? gap.one_client_ms : gap.any_ms);
-      std::fprintf(stderr, "%s: %.1f ms, any one client %.1f ms\n", name.c_str(), gap.any_ms, gap.one_client_ms);
+      std::fprintf(stderr, "%s: %.1f ms, any one client %.1f ms\n", name.c_str(), gap.any_ms,
+                   gap.one_client_ms);
     }
     outcomes_.push_back(std::move(outcome));
   }
@@ -182,7 +186,8 @@ class Bench {
     cluster_.start(process);
     return gap;
   }
-  // Thawed when the group has gone on without it for a while; its session with the coordinator is over by then.
+  // Thawed when the group has gone on without it for a while; its session with the coordinator is over by
+  // then.
   Gap freeze_one(const std::string& process) {
     const std::uint64_t from_us = now_us();
     cluster_.signal(process, SIGSTOP);
@@ -237,11 +242,12 @@ class Bench {
 };
 
 void print(const std::vector<Outcome>& outcomes) {
-  std::printf("%-42s %6s %10s %10s %10s\n", "longest time without a success", "times", "median ms", "worst ms",
-              "target ms");
+  std::printf("%-42s %6s %10s %10s %10s\n", "longest time without a success", "times", "median ms",
+              "worst ms", "target ms");
   for (const Outcome& outcome : outcomes)
-    std::printf("%-42s %6zu %10.1f %10.1f %10.0f%s\n", outcome.name.c_str(), outcome.gaps_ms.size(), outcome.median(),
-                outcome.worst(), outcome.target_ms, outcome.worst() < outcome.target_ms ? "" : "  missed");
+    std::printf("%-42s %6zu %10.1f %10.1f %10.0f%s\n", outcome.name.c_str(), outcome.gaps_ms.size(),
+                outcome.median(), outcome.worst(), outcome.target_ms,
+                outcome.worst() < outcome.target_ms ? "" : "  missed");
 }
 
 void write_json(const std::string& path, const std::vector<Outcome>& outcomes) {
@@ -251,7 +257,8 @@ void write_json(const std::string& path, const std::vector<Outcome>& outcomes) {
     file << (&outcome == &outcomes.front() ? "\n" : ",\n") << "  {\"fault\":\"" << outcome.name
          << "\",\"median_ms\":" << outcome.median() << ",\"worst_ms\":" << outcome.worst()
          << ",\"target_ms\":" << outcome.target_ms << ",\"gaps_ms\":[";
-    for (std::size_t i = 0; i < outcome.gaps_ms.size(); ++i) file << (i == 0 ? "" : ",") << outcome.gaps_ms[i];
+    for (std::size_t i = 0; i < outcome.gaps_ms.size(); ++i)
+      file << (i == 0 ? "" : ",") << outcome.gaps_ms[i];
     file << "]}";
   }
   file << "\n]\n";

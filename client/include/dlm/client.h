@@ -36,8 +36,8 @@ class Engine;
 class IoLoop;
 }  // namespace client
 
-// A thread that does the work of clients: connections, timers, callbacks. Copies stand for the same thread; it
-// ends when the last of them and the last client on it are gone.
+// A thread that does the work of clients: connections, timers, callbacks. Copies stand for the same thread;
+// it ends when the last of them and the last client on it are gone.
 class IoThread {
  public:
   IoThread();  // throws std::system_error when no thread can be started
@@ -58,8 +58,8 @@ struct ClientOptions {
   // How long routers or a group may be unreachable before an operation says unavailable.
   std::chrono::milliseconds request_timeout{10'000};
   // Where the client lives; none: on a thread of its own. Many clients in a process are better off on a few
-  // threads that they share: what comes for all of them is handled in one go. The callbacks of all of them come
-  // on it, so that none may block.
+  // threads that they share: what comes for all of them is handled in one go. The callbacks of all of them
+  // come on it, so that none may block.
   std::optional<IoThread> io_thread;
   // Called on the client's I/O thread; must not block and must not throw.
   std::function<void(const ClientEvent&)> on_event;
@@ -120,8 +120,8 @@ struct ListOptions {
 };
 
 // A client: one id, one session in each group it uses, one connection to one router at a time, on one
-// I/O thread. All members are thread-safe; operations of all threads leave together. Any number of operations may
-// be under way.
+// I/O thread. All members are thread-safe; operations of all threads leave together. Any number of operations
+// may be under way.
 //
 // Errors common to all operations: unavailable (no router, or not the group, in request_timeout; `message`
 // says which and why), overloaded, invalid_argument (limits; a blocking call from a callback of the library),

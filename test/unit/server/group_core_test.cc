@@ -391,7 +391,8 @@ TEST_F(GroupCoreTest, AStepDownThatIsAskedForIsAnsweredWithTheNewPrimary) {
   ASSERT_TRUE(cluster_->is_reported(request));
   EXPECT_NE(primary(), old);
   const auto& reported = cluster_->report(request);
-  EXPECT_EQ(std::get<GroupReport>(reported.content).primary, coordinator::to_string(cluster_->config().primary));
+  EXPECT_EQ(std::get<GroupReport>(reported.content).primary,
+            coordinator::to_string(cluster_->config().primary));
   EXPECT_EQ(cluster_->config().in_sync.size(), 3U) << "it stays as a backup";
 }
 
