@@ -135,7 +135,7 @@ void GroupHost::on_view(const coordinator::ClusterView& view) {
 }
 
 bool GroupHost::leave() {
-  const bool begun = core_.leave(now());
+  const bool begun = core_.step_down(now(), StepDown::leave_set);
   schedule_turn();
   return begun;
 }

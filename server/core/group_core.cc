@@ -264,8 +264,8 @@ void GroupCore::on_link_down(const MemberName& member, bool gone, const Instant&
   impl_->replica_.on_link_down(member, gone, now.ms, impl_->wanted_);
 }
 
-bool GroupCore::leave(const Instant& now) {
-  return impl_->replica_.step_down(StepDown::leave_set, now.ms, impl_->wanted_);
+bool GroupCore::step_down(const Instant& now, StepDown how) {
+  return impl_->replica_.step_down(how, now.ms, impl_->wanted_);
 }
 
 void GroupCore::turn(const Instant& now, GroupOutput& output) {

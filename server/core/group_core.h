@@ -140,9 +140,8 @@ class GroupCore {
   void on_reply(const AppendReply& reply, const Instant& now);
   void on_link_down(const MemberName& member, bool gone, const Instant& now);
 
-  // Gives the primary's place to a backup and leaves the in-sync set, for an orderly stop. False: nobody to
-  // give it to, or not primary.
-  bool leave(const Instant& now);
+  // As in replica.h, at once; see GroupQuery for one that is answered when it is done.
+  bool step_down(const Instant& now, StepDown how = StepDown::stay_in_set);
 
   // --- what follows --------------------------------------------------------------------------------------
   // Everything to do now. Call it once after each run of inputs, and at next_turn().

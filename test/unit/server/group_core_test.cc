@@ -370,7 +370,7 @@ TEST_F(GroupCoreTest, SteppingDownHandsOverInOrder) {
   ask(open_session(kAnn, "ann"));
   Answer first = ask(acquire(kAnn, 1, "a"));
   std::string old = primary();
-  EXPECT_TRUE(cluster_->core(old).leave({cluster_->now_ms(), 0}));
+  EXPECT_TRUE(cluster_->core(old).step_down({cluster_->now_ms(), 0}, StepDown::leave_set));
   cluster_->settle();
   cluster_->pass_ms(100);
   EXPECT_NE(primary(), old);
