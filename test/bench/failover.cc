@@ -83,16 +83,11 @@ class Cluster {
     pid_t pid = 0;
     if (!(file >> pid) || kill(pid, number) != 0) throw std::runtime_error("can't signal " + process);
   }
+  // Again, when what was killed or stopped has ended.
   void start(const std::string& process) {
+    await_end(process);
     const std::string command = "'" + options_.cluster + "' start " + process + " >/dev/null";
     if (std::system(command.c_str()) != 0) throw std::runtime_error("can't start " + process);
-  }
-  // When it ended.
-  void await_end(const std::string& process) {
-    std::ifstream file(options_.state + "/" + process + "/pid");
-    pid_t pid = 0;
-    file >> pid;
-    for (int i = 0; i < 1'000 && runs(pid); ++i) pause_ms(10);
   }
   Client& observer() { return observer_; }
 
@@ -101,6 +96,12 @@ class Cluster {
     ClientOptions observer;
     observer.routers = options.routers;
     return observer;
+  }
+  void await_end(const std::string& process) {
+    std::ifstream file(options_.state + "/" + process + "/pid");
+    pid_t pid = 0;
+    file >> pid;
+    for (int i = 0; i < 1'000 && runs(pid); ++i) pause_ms(10);
   }
   static std::string server_of(const std::string& member) { return member.substr(0, member.find('#')); }
   static bool runs(pid_t pid) {
@@ -182,7 +183,6 @@ class Bench {
     const std::uint64_t from_us = now_us();
     cluster_.signal(process, SIGTERM);
     const Gap gap = look(from_us);
-    cluster_.await_end(process);
     cluster_.start(process);
     return gap;
   }
@@ -229,7 +229,7 @@ class Bench {
                                                    if (!hold) ++failed;
                                                    ++done;
                                                  });
-      while (i - done > kUnderWayMax) std::this_thread::yield();
+      while (i + 1 - done > kUnderWayMax) std::this_thread::yield();
     }
     while (done < options_.locks) pause_ms(1);
     if (failed != 0) throw std::runtime_error(std::to_string(failed) + " locks could not be taken");
