@@ -27,12 +27,14 @@ namespace dlm::client {
 
 // A read, and who wants its report.
 struct Query {
-  enum class Kind : std::uint8_t { inspect, list, status };
+  enum class Kind : std::uint8_t { inspect, list, status, step_down };
   Kind kind = Kind::status;
   std::string name;  // resource, prefix
   ListOptions list;
   std::uint32_t timeout_ms = 0;
-  std::variant<Client::Done<LockReport>, Client::Done<LockPage>, Client::Done<ClusterReport>> done;
+  std::variant<Client::Done<LockReport>, Client::Done<LockPage>, Client::Done<ClusterReport>,
+               Client::Done<GroupReport>>
+      done;
 };
 
 // Who waits for an operation, and for what. Monostate: nobody.

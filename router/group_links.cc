@@ -63,6 +63,12 @@ void write_query(const Query& from, wire::Query::Builder to) {
     case Query::Kind::status:
       to.setStatus();
       break;
+    case Query::Kind::step_down: {
+      auto step_down = to.initStepDown();
+      step_down.setGroup(from.group.value);
+      step_down.setPrimary(from.primary.c_str());
+      break;
+    }
   }
 }
 

@@ -82,6 +82,10 @@ kj::Promise<void> GroupHost::query(QueryCall context) {
     case wire::Query::STATUS:
       asked.kind = GroupQuery::Kind::status;
       break;
+    case wire::Query::STEP_DOWN:
+      asked.kind = GroupQuery::Kind::step_down;
+      asked.text = wire::as_text(query.getStepDown().getPrimary());
+      break;
     default:
       kj::throwFatalException(KJ_EXCEPTION(UNIMPLEMENTED, "a query of an unknown kind"));
   }
@@ -130,8 +134,8 @@ void GroupHost::on_view(const coordinator::ClusterView& view) {
   schedule_turn();
 }
 
-bool GroupHost::step_down() {
-  const bool begun = core_.step_down(now());
+bool GroupHost::leave() {
+  const bool begun = core_.step_down(now(), StepDown::leave_set);
   schedule_turn();
   return begun;
 }

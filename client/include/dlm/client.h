@@ -165,6 +165,9 @@ class Client {
   // perhaps). It returns false to end the walk.
   Result<void> list(std::string_view prefix, const std::function<bool(const LockReport&)>& each);
   Result<ClusterReport> status();
+  // For operators. Has the group's primary give its place to an in-sync backup, without a noticeable pause;
+  // gives its state then, with the new primary. unavailable: it was not done, or it is not known whether.
+  Result<GroupReport> step_down(GroupId group);
 
   // The same without blocking, for async.h and event loops: `done` is called once, on the client's I/O
   // thread, never within the call. It must not block and must not throw.
@@ -178,6 +181,7 @@ class Client {
   void start_inspect(std::string_view resource, Done<LockReport> done);
   void start_list_page(const ListOptions& options, Done<LockPage> done);
   void start_status(Done<ClusterReport> done);
+  void start_step_down(GroupId group, Done<GroupReport> done);
 
  private:
   std::shared_ptr<client::Engine> engine_;
