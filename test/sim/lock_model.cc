@@ -244,13 +244,17 @@ void LockModel::cancel(const Operation& entry) {
   conclude(entry, cancelled);
 }
 
-// The hold that an acquire was given or counted into, if it is still there.
+// The hold that an acquire was given or counted into, if it is still there. Of one whose answer the client has
+// acknowledged it need not be known any more into which hold it was counted.
 const LockModel::Hold* LockModel::hold_of(const OperationName& acquire, const std::string& resource) const {
   const Outcome* came_to = outcome(acquire);
   const Lock* lock = this->lock(resource);
   if (came_to == nullptr || came_to->status != Status::ok || lock == nullptr) return nullptr;
-  for (const Hold& hold : lock->holders)
-    if (hold.session == acquire.session && hold.token == came_to->token) return &hold;
+  const bool is_remembered = acquire.sequence >= acked_below(acquire.session) || waited_.contains(acquire);
+  for (const Hold& hold : lock->holders) {
+    if (hold.session != acquire.session || hold.token != came_to->token) continue;
+    if (is_remembered || hold.acquire == acquire.sequence) return &hold;
+  }
   return nullptr;
 }
 
@@ -280,7 +284,7 @@ void LockModel::expire_wait(const Operation& entry) {
 
 void LockModel::end_hold(const std::string& resource, Lock& lock, std::size_t index, bool expired) {
   const Hold hold = lock.holders[index];
-  if (expired) expired_tokens_[hold.token.value] = true;
+  if (expired) expired_tokens_.insert(hold.token.value);
   lock.holders.erase(lock.holders.begin() + static_cast<std::ptrdiff_t>(index));
   if (events_.on_end) events_.on_end(resource, hold);
   changed(resource);
@@ -292,6 +296,7 @@ void LockModel::end_wait(const OperationName& name, const Outcome& outcome) {
   std::erase_if(lock.queue, [&](const Wait& wait) { return wait.name == name; });
   changed(found->second);
   waits_.erase(found);
+  waited_.insert(name);
   outcomes_[name] = outcome;
 }
 
@@ -306,6 +311,7 @@ void LockModel::serve_queue(const std::string& resource) {
     if (!try_grant(resource, lock, first, true, outcome)) break;
     lock.queue.pop_front();
     waits_.erase(first.name);
+    waited_.insert(first.name);
     outcomes_[first.name] = outcome;
     changed(resource);
   }

@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -126,7 +127,8 @@ class LockModel {
   std::map<SessionId, bool> ended_;  // by the client itself?
   std::unordered_map<OperationName, Outcome, OperationNameHash> outcomes_;
   std::unordered_map<OperationName, std::string, OperationNameHash> waits_;  // where
-  std::unordered_map<std::uint64_t, bool> expired_tokens_;
+  std::unordered_set<OperationName, OperationNameHash> waited_;  // got their outcome from the queue
+  std::unordered_set<std::uint64_t> expired_tokens_;
   FencingToken last_token_;
 };
 

@@ -70,7 +70,7 @@ struct ServerProcess::Life final : Endpoint {
   void answer(Host& host, GroupOutput& output);
   void later(GroupId group, Host& host, GroupOutput::Later&& later);
   void send_later(GroupId group, Host& host, server::ChannelId id);
-  void send(GroupId group, const MemberName& to, MemberLink::Content message);
+  void send(GroupId group, MemberLink::Content message);
   void consult_coordinator(GroupId group, Host& host, GroupOutput& output);
   void arm(GroupId group, Host& host);
 
@@ -277,8 +277,8 @@ void ServerProcess::Life::carry_out(GroupId group, Host& host, GroupOutput& outp
     self.network_.send(asked.mapped().link, self,
                        Replicated{asked.mapped().call, group, !reply.damaged, std::move(reply.reply)});
   }
-  for (server::Append& message : output.appends) send(group, MemberName(message.to), std::move(message));
-  for (server::Install& message : output.installs) send(group, MemberName(message.to), std::move(message));
+  for (server::Append& message : output.appends) send(group, std::move(message));
+  for (server::Install& message : output.installs) send(group, std::move(message));
   consult_coordinator(group, host, output);
 }
 
@@ -330,7 +330,8 @@ void ServerProcess::Life::take(LinkId link, const LateTaken& taken) {
   if (!channel.queue.empty() && !channel.cut_off) send_later(taken.group, host, id->second);
 }
 
-void ServerProcess::Life::send(GroupId group, const MemberName& to, MemberLink::Content message) {
+void ServerProcess::Life::send(GroupId group, MemberLink::Content message) {
+  const MemberName to = std::visit([](const auto& content) { return content.to; }, message);
   auto link = links.find(to);
   if (link != links.end()) return link->second->send(group, std::move(message));
   member_events.on_message_lost(group, to);  // not registered, so nobody knows its address
