@@ -35,9 +35,10 @@ void CoordinatorClient::connect() {
   if (ended_) return;
   const std::uint64_t attempt = ++attempt_;
   std::weak_ptr<bool> alive = alive_;
-  network_.connect(process_, *this, "zk", [this, alive, attempt](Network::Outcome outcome, LinkId link) {
+  network_.connect(process_, *this, "zk", [this, alive, attempt, &network = network_, &process = process_](
+                                                 Network::Outcome outcome, LinkId link) {
     if (alive.expired() || attempt != attempt_) {
-      if (link) network_.close(link, process_);
+      if (link) network.close(link, process);
       return;
     }
     if (outcome == Network::Outcome::refused) return;  // the time-out below tries again

@@ -77,6 +77,7 @@ std::string describe(const Operation& op) {
 std::string describe(const Answer& answer) {
   std::string text = "#" + std::to_string(answer.sequence.value) + " " + std::string(to_string(answer.status));
   if (answer.token) text += " token " + std::to_string(answer.token.value);
+  if (answer.count != 0) text += " count " + std::to_string(answer.count);
   return text;
 }
 

@@ -179,6 +179,7 @@ void Network::process_died(const Process& process, bool power_lost) {
       End& other = connections_[i].ends[1 - side];
       if (power_lost) {
         other.arriving.clear();
+        shut(LinkId(i + 1), 1 - side, kTcpPatience);  // nobody answers its keep-alive probes
         continue;
       }
       other.closing = true;

@@ -27,9 +27,10 @@ ServerLink::~ServerLink() {
 void ServerLink::connect() {
   const std::uint64_t attempt = ++attempt_;
   std::weak_ptr<bool> alive = alive_;
-  network_.connect(process_, *this, options_.address, [this, alive, attempt](Network::Outcome outcome, LinkId link) {
+  network_.connect(process_, *this, options_.address, [this, alive, attempt, &network = network_, &process = process_](
+                                                 Network::Outcome outcome, LinkId link) {
     if (alive.expired() || attempt != attempt_) {
-      if (link) network_.close(link, process_);
+      if (link) network.close(link, process);
       return;
     }
     if (outcome == Network::Outcome::refused) return lost(true);

@@ -1,6 +1,7 @@
 #include "test/sim/workload.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "schema/limits.h"
@@ -102,6 +103,11 @@ void Workload::acquire(ClientProcess& client, Program& program) {
     request.wait_ms = for_ever ? kWaitForeverMs : 1 + static_cast<std::uint32_t>(random_.around(300));
   }
   request.request_timeout_ms = kRequestTimeoutMs;
+  const Held same{request.resource, request.owner_tag, request.lease, request.mode};
+  if (request.mode == LockMode::exclusive &&
+      (is_busy(program, same, OperationKind::release, LockMode::shared) ||
+       is_busy(program, same, OperationKind::acquire, LockMode::shared)))
+    return;
   const std::uint32_t wait_ms = request.wait_ms;
   const Sequence sequence = ask(client, program, std::move(request));
   waits_[{SessionId(client.session_base()), sequence}] = {world_.now(), wait_ms};
@@ -144,13 +150,30 @@ void Workload::release(ClientProcess& client, HoldId hold) {
   Program& program = program_of(client);
   auto found = program.held.find(hold);
   if (found == program.held.end() || client.closing()) return;
+  const bool upgrades = found->second.mode == LockMode::shared &&
+                        is_busy(program, found->second, OperationKind::acquire, LockMode::exclusive);
+  if (upgrades) {
+    client.post(10 * kMs, [this, &client, hold] { release(client, hold); });
+    return;
+  }
   Request request;
   request.kind = OperationKind::release;
   request.hold = hold;
+  request.owner_tag = found->second.tag;
   request.resource = found->second.resource;
   beliefs_.end(client, hold, found->second.resource);
   program.held.erase(found);
   ask(client, program, std::move(request));
+}
+
+// Whether the owner of a hold has such an operation under way. An upgrade and a release by the same owner must not
+// cross: the release names the token that the upgrade replaces.
+bool Workload::is_busy(const Program& program, const Held& held, OperationKind kind, LockMode mode) const {
+  return std::any_of(program.asked.begin(), program.asked.end(), [&](const auto& entry) {
+    const Request& request = entry.second.request;
+    return request.kind == kind && request.resource == held.resource && request.owner_tag == held.tag &&
+           (kind == OperationKind::release || request.mode == mode);
+  });
 }
 
 // By whoever knows client id and token.
@@ -211,7 +234,7 @@ void Workload::granted(ClientProcess& client, Program& program, const Asked& ask
       belief.term_deadline_ms = client.core().sessions().effective_deadline_ms(session);
   }
   beliefs_.begin(std::move(belief));
-  program.held[completion.hold] = {request.resource, request.lease};
+  program.held[completion.hold] = {request.resource, request.owner_tag, request.lease, request.mode};
   release_later(client, completion.hold);
 }
 
@@ -298,13 +321,24 @@ bool Workload::is_quiet() const {
 
 std::string Workload::unserved() const {
   std::string text;
+  std::set<std::string> locks;
   for (const auto& [node, program] : programs_) {
     if (program.client == nullptr) continue;
     const std::string& name = program.client->name();
-    for (const auto& [sequence, asked] : program.asked)
+    for (const auto& [sequence, asked] : program.asked) {
       text += "\n  " + name + " waits for #" + std::to_string(sequence.value) + " (" + asked.request.resource + ")";
+      locks.insert(asked.request.resource);
+    }
     for (const auto& [hold, held] : program.held) text += "\n  " + name + " still holds " + held.resource;
     if (!program.queries.empty()) text += "\n  " + name + " waits for a report";
+  }
+  for (const std::string& resource : locks) {
+    const LockModel* model = checks_of_(resource).model();
+    const LockModel::Lock* lock = model == nullptr ? nullptr : model->lock(resource);
+    if (lock == nullptr) continue;
+    for (const LockModel::Hold& hold : lock->holders)
+      text += "\n  " + resource + " is held by " + hold.owner.client + "/" + hold.owner.tag + ", token " +
+              std::to_string(hold.token.value) + ", count " + std::to_string(hold.count);
   }
   return text;
 }

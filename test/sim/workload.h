@@ -82,7 +82,9 @@ class Workload final : public ClientProgram {
   };
   struct Held {
     std::string resource;
+    std::string tag;
     LeaseKind lease = LeaseKind::session;
+    LockMode mode = LockMode::exclusive;
   };
   struct Program {  // of one life of a client
     ClientProcess* client = nullptr;
@@ -102,6 +104,7 @@ class Workload final : public ClientProgram {
   void release_detached(ClientProcess& client);
   Sequence ask(ClientProcess& client, Program& program, client::Request request);
   void granted(ClientProcess& client, Program& program, const Asked& asked, const client::Completion& completion);
+  bool is_busy(const Program& program, const Held& held, OperationKind kind, LockMode mode) const;
   std::string some_resource();
   Program& program_of(const ClientProcess& client) { return programs_.at(client.node()); }
 
