@@ -79,8 +79,13 @@ void GroupChecks::on_submit(const MemberName& by, const GroupCore& core, std::sp
 
 void GroupChecks::on_turn(const MemberName& by, const GroupCore& core, const GroupOutput& output) {
   for (const server::Batch& batch : output.applied) applied(by, batch);
-  for (const GroupOutput::Finished& finished : output.finished)
-    for (const Answer& answer : finished.answers) check_answer(by, answer);
+  for (const GroupOutput::Finished& finished : output.finished) {
+    for (const Answer& answer : finished.answers) {
+      check_answer(by, answer);
+      // What is refused now comes anew later.
+      if (says_nothing(answer.status)) arrivals_[finished.epoch].numbers.erase({answer.session, answer.sequence});
+    }
+  }
   for (const GroupOutput::Later& later : output.later)
     for (const Answer& answer : later.answers) check_answer(by, answer);
   if (core.serving()) {
@@ -201,9 +206,9 @@ void GroupChecks::check_answer(const MemberName& by, const Answer& answer) const
     default:
       break;
   }
+  // A renewal that changes nothing is not logged but read: asked again it is read again.
   auto kind = kinds_.find(name);
-  const bool unlogged = kind != kinds_.end() && kind->second == OperationKind::renew && outcome == nullptr;
-  if (unlogged) return;
+  if (kind != kinds_.end() && kind->second == OperationKind::renew) return;
   if (outcome == nullptr) disagrees("which is not in the committed log");
   const Outcome told{answer.status, answer.cause, answer.token, answer.count};
   if (told != *outcome) disagrees("but it came to " + describe(*outcome));

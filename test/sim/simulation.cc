@@ -319,8 +319,11 @@ void Simulation::check_drained() {
     }
   }
   for (const RouterNode* router : routers_) {
-    if (router->stats().pending + router->stats().queries + router->stats().connections != 0)
-      world_.violated(router->name() + " keeps operations or connections when everybody has gone");
+    const router::RouterStats stats = router->stats();
+    if (stats.pending + stats.queries + stats.connections != 0)
+      world_.violated(router->name() + " keeps " + std::to_string(stats.pending) + " operations, " +
+                      std::to_string(stats.queries) + " queries and " + std::to_string(stats.connections) +
+                      " connections when everybody has gone");
   }
 }
 
@@ -350,8 +353,8 @@ void Simulation::require(bool condition, const std::string& what) {
 void Simulation::run_safety() {
   run_for(kSettleTime);
   schedule_faults(*this);
-  run_until([this] { return workload_->all_asked(); }, kSafetyMax);
-  if (!workload_->all_asked())
+  run_until([this] { return workload_->all_asked() || is_stranded(); }, kSafetyMax);
+  if (!workload_->all_asked() && !is_stranded())
     world_.violated("after " + std::to_string(kSafetyMax / kSecond) + " s only " + std::to_string(workload_->asked()) +
                     " operations were asked for");
 }
