@@ -10,6 +10,7 @@
 #include <set>
 #include <utility>
 
+#include "schema/limits.h"
 #include "server/group_host.h"
 #include "server/member_link.h"
 #include "server/shard_service.h"
@@ -59,6 +60,7 @@ struct ShardNode::Impl final : MemberNetwork, MemberEvents {
 
   void on_view(const ClusterView& view);
   void on_session(SessionState state, const std::string& why);
+  void outlive_earlier_lives();
   void make_hosts();
   void register_self();
   void init_ring_if_missing();
@@ -172,12 +174,24 @@ void ShardNode::Impl::on_view(const ClusterView& next) {
     registering = true;
     start_timer.cancel();
     service->cluster = view.cluster;
+    outlive_earlier_lives();
     make_hosts();
     register_self();
   }
   init_ring_if_missing();
   follow_members(view);
   for (auto& [group, host] : service->hosts) host->on_view(view);
+}
+
+// The incarnation is the wall clock's, which may have been set back since an earlier life. A later one must
+// be higher: that is how others tell that the earlier is over.
+void ShardNode::Impl::outlive_earlier_lives() {
+  for (const auto& [group, record] : view.groups) {
+    for (const MemberName& member : record.config.in_sync) {
+      if (member.server != options.id || member.incarnation < service->self.incarnation) continue;
+      service->self.incarnation = member.incarnation + 1;
+    }
+  }
 }
 
 // Not before the coordinator is in touch: it tells the session timeout that holds.
@@ -189,7 +203,7 @@ void ShardNode::Impl::make_hosts() {
     group_options.replica.silence_timeout_ms = options.silence_timeout_ms;
     group_options.replica.ping_interval_ms = std::max<TimeMs>(1, options.silence_timeout_ms / 10);
     group_options.replica.coordinator_timeout_ms = coordinator->session_timeout_ms();
-    group_options.replica.lease_ms_max = options.table.lease_ms_max;
+    group_options.replica.lease_ms_first = std::min(options.table.lease_ms_max, kSessionTtlMsDefault);
     group_options.table = options.table;
     service->hosts.emplace(group, std::make_shared<GroupHost>(loop, group_options, *coordinator, *this));
   }

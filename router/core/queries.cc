@@ -201,7 +201,9 @@ void RouterCore::State::finish_part(const PendingQuery& query, QueryReport&& rep
       }
       group.problem = told->problem;
     } else {
-      group.problem = report.message.empty() ? std::string(to_string(report.status)) : report.message;
+      group.problem = describe_loss(group.group);
+      if (group.problem.empty())
+        group.problem = report.message.empty() ? std::string(to_string(report.status)) : report.message;
     }
   }
   if (--assembly.parts_left != 0) return;

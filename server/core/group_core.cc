@@ -86,6 +86,7 @@ void GroupCore::Impl::note(std::string line) {
 void GroupCore::Impl::turn(const Instant& now) {
   expiries_left_ = options_.expiries_per_turn_max;
   if (now.ms >= replica_.next_tick()) replica_.tick(now.ms, wanted_);
+  end_recovery_if_due(now.ms);
   do {
     carry_out(now);
   } while (advance(now));
@@ -104,14 +105,13 @@ bool GroupCore::Impl::advance(const Instant& now) {
   return take_barriers(now) || advanced;
 }
 
-// The first entry of an epoch: the floor of its era's tokens, and for a group that is brand new (nobody has
-// ever logged anything that could have survived) the arcs that the ring gives it.
+// The first entry of an epoch: the floor of its era's tokens, and for a group that is brand new, or begins
+// anew (nobody has ever logged anything that could have survived), the arcs that the ring gives it.
 bool GroupCore::Impl::begin_epoch(const Instant& now) {
   epoch_entries_due_ = false;
   if (replica_.role() != Role::preparing) return false;
   std::string arcs;
-  const bool is_new = !replica_.applied_index() && !replica_.last_index();
-  if (is_new) {
+  if (replica_.blank()) {
     std::vector<OwnedArc> owned;
     for (const coordinator::Arc& arc : coordinator::Ring(ring_).arcs_of(group_))
       owned.push_back({arc.begin, arc.end});
@@ -119,7 +119,7 @@ bool GroupCore::Impl::begin_epoch(const Instant& now) {
   }
   Operation op;
   op.kind = OperationKind::start_epoch;
-  op.token = FencingToken(replica_.config().config.era << 40);
+  op.token = FencingToken(replica_.config().config.era << coordinator::kEraShift);
   op.resource = arcs;
   BatchWriter writer;
   writer.stamp(now.unix_ms);
@@ -175,6 +175,7 @@ TimeMs GroupCore::Impl::next_turn() const {
   const bool may_expire =
       serving_ && replica_.can_append() && replica_.applied_index() == replica_.last_index();
   if (may_expire) next = std::min(next, clock_.next_deadline());
+  if (serving_ && recovery_until_ms_ != 0) next = std::min(next, recovery_until_ms_);
   return next;
 }
 
@@ -236,6 +237,7 @@ void GroupCore::on_view(const VersionedConfig& config, const std::vector<MemberN
   if (config.version == 0 && impl_->ring_.version == 0) return;
   impl_->note_config(config);
   impl_->replica_.on_view(config, alive, now.ms, impl_->wanted_);
+  if (std::exchange(impl_->wanted_.start_empty, false)) impl_->start_empty();
 }
 
 void GroupCore::on_proposed(bool accepted, const Instant& now) {

@@ -35,11 +35,17 @@ struct GroupCore::Impl {
   // --- group_core_serving.cc
   bool may_serve() const { return serving_ && replica_.serving(); }
   void start_serving(const Instant& now);
+  void begin_recovery(TimeMs now);
+  void end_recovery_if_due(TimeMs now);
+  // How long no lock is granted yet, since everything was lost.
+  std::uint32_t recovery_left_ms(TimeMs now) const;
+  std::string describe_recovery(TimeMs now) const;
   void stop_serving();
   void submit(ChannelId channel, RequestId request, std::span<const Operation> operations,
               const Instant& now);
   void take(std::uint32_t slot, const Operation& op, const Instant& now);
   std::optional<Answer> refuse_at_door(const Operation& op) const;
+  std::optional<Answer> put_off(const Operation& op, TimeMs now);
   void renew_deadline(const Operation& op, const Instant& now);
   void query(RequestId request, GroupQuery query);
   Reads& reads_at_end();
@@ -58,13 +64,14 @@ struct GroupCore::Impl {
   void answer_renewal(const Reads::Renewal& renewal);
   void answer_query(const Reads::Query& read, const Instant& now);
   void fill_left_ms(LockReport& lock, const Instant& now) const;
-  GroupReport report() const;
+  GroupReport report(TimeMs now) const;
   void fail(const Reads& reads);
   std::string who_is_primary() const;
 
   // --- group_core_snapshots.cc
   void on_install(RequestId request, const MemberName& from, const Install& message, TimeMs now);
   void install_snapshot();
+  void start_empty();
   void begin_or_cancel_snapshots();
   void send_chunks(TimeMs now);
 
@@ -100,6 +107,9 @@ struct GroupCore::Impl {
   // As primary. All of it is empty while not serving.
   bool serving_ = false;
   bool epoch_entries_due_ = false;
+  // Of a group that lost everything: the epoch in which this primary began its wait, and until when; 0: over.
+  Epoch recovery_epoch_;
+  TimeMs recovery_until_ms_ = 0;
   PendingSubmits submits_;
   Collector collector_;
   std::deque<InFlight> in_flight_;

@@ -104,9 +104,9 @@ void Replica::Impl::settle_joiners() {
     if (is_ready_to_join(peer)) peer.counted = true;
 }
 
-// The set without the lost and with the counted that have all that is committed, if that differs from the
-// record.
-void Replica::Impl::propose_membership(ReplicaOutput& out) {
+// The set without the lost and with the counted that have all that is committed, the leases that are wanted,
+// and the end of a recovery, if that differs from the record.
+void Replica::Impl::propose_changes(ReplicaOutput& out) {
   if (!can_propose()) return;
   GroupConfig next = config_.config;
   bool unsettled = false;
@@ -122,7 +122,9 @@ void Replica::Impl::propose_membership(ReplicaOutput& out) {
       peer.addition_expected = config_.version;
     }
   }
-  if (unsettled || next.in_sync != config_.config.in_sync) propose(std::move(next), out);
+  if (reign_->recovery_over) next.recovering = false;
+  next.lease_ms_max = std::max(next.lease_ms_max, reign_->lease_ms_wanted);
+  if (unsettled || next != config_.config) propose(std::move(next), out);
 }
 
 // --- giving the place away -------------------------------------------------------------------------------

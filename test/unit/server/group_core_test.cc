@@ -15,7 +15,8 @@ constexpr std::uint64_t kCat = 3u << 16;
 // A cluster with a serving primary and all members in sync.
 class GroupCoreTest : public ::testing::Test {
  protected:
-  void begin(int members, const GroupOptions& options = {}) {
+  void begin(int members, GroupOptions options = {}) {
+    options.replica.lease_ms_first = options.table.lease_ms_max;  // none is put off
     cluster_ = std::make_unique<GroupCluster>(members, options);
     for (int i = 0; i < 100 && cluster_->config().in_sync.size() < static_cast<std::size_t>(members); ++i) {
       cluster_->pass_ms(50);
