@@ -233,8 +233,7 @@ bool is_fault(const std::string& name) {
 
 std::set<std::string> draw_faults(Random& random) {
   std::vector<std::string> names;
-  for (const Fault& fault : all_faults())
-    if (std::string("total-loss") != fault.name) names.emplace_back(fault.name);
+  for (const Fault& fault : all_faults()) names.emplace_back(fault.name);
   std::set<std::string> drawn;
   const std::uint64_t kind = random.below(20);
   if (kind == 0) return drawn;

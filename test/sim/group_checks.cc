@@ -46,6 +46,11 @@ std::uint64_t digest_of(const LockReport& report) {
   return digest_of(rows, report.waiter_count);
 }
 
+// A log that was begun in a later era has indexes of its own.
+std::uint64_t base_of(std::uint64_t index) {
+  return index >> coordinator::kEraShift << coordinator::kEraShift;
+}
+
 bool says_nothing(Status status) {
   return status == Status::not_primary || status == Status::moved || status == Status::overloaded ||
          status == Status::unavailable || status == Status::session_unknown || status == Status::client_id_in_use;
@@ -94,52 +99,51 @@ void GroupChecks::on_turn(const MemberName& by, const GroupCore& core, const Gro
     if (primary->second != by)
       violated(by, "serves in epoch " + std::to_string(epoch.value) + ", which is that of " + to_string(primary->second));
   }
-  Member& member = members_[by];
   const std::uint64_t index = core.replica().applied_index().value;
-  if (index == 0) return;
-  if (member.lineage == nullptr) member.lineage = lineages_.empty() ? nullptr : lineages_.back().get();  // a snapshot
-  if (member.lineage == nullptr || index > member.lineage->log.size())
+  std::uint64_t& applied = applied_[by];
+  const bool jumped = index != applied && output.applied.empty();  // a snapshot was installed
+  applied = index;
+  if (index == base_of(index)) return;
+  const Lineage* lineage = lineage_of(index);
+  if (lineage == nullptr || index > lineage->last())
     violated(by, "has applied " + std::to_string(index) + ", which nobody committed");
-  const bool jumped = index != member.applied && output.applied.empty();
-  member.applied = index;
-  if (jumped || index % kFingerprintEvery == 0) check_fingerprint(by, core, *member.lineage);
+  if (jumped || index % kFingerprintEvery == 0) check_fingerprint(by, core);
 }
 
 void GroupChecks::applied(const MemberName& by, const server::Batch& batch) {
-  Member& member = members_[by];
-  if (batch.index.value == 1) member.lineage = &lineage_of(by, batch);
-  if (member.lineage == nullptr && !lineages_.empty()) member.lineage = lineages_.back().get();
-  if (member.lineage == nullptr) violated(by, "applies a log that nobody began");
-  Lineage& lineage = *member.lineage;
-  member.applied = batch.index.value;
-  const std::uint64_t size = lineage.log.size();
-  const std::uint64_t hash = hash_of(*batch.entries);
-  if (batch.index.value > size + 1) violated(by, "applies " + std::to_string(batch.index.value) + " out of order");
-  if (batch.index.value <= size) {
-    if (lineage.log[batch.index.value - 1] != std::pair(batch.epoch, hash))
-      violated(by, "applies another batch " + std::to_string(batch.index.value) + " than was committed before");
+  const std::uint64_t index = batch.index.value;
+  Lineage* known = lineage_of(index);
+  Lineage& lineage = known != nullptr ? *known : begin_lineage(by, base_of(index));
+  if (index > lineage.last() + 1) violated(by, "applies " + std::to_string(index) + " out of order");
+  if (index <= lineage.last()) {
+    if (lineage.log[index - lineage.base - 1] != std::pair(batch.epoch, hash_of(*batch.entries)))
+      violated(by, "applies another batch " + std::to_string(index) + " than was committed before");
     return;
   }
-  if (size > 0 && batch.epoch < lineage.log.back().first)
+  if (!lineage.log.empty() && batch.epoch < lineage.log.back().first)
     violated(by, "commits in epoch " + std::to_string(batch.epoch.value) + " after a later one");
+  if (&lineage != lineages_.back().get()) violated(by, "commits to a log that was given up");
   commit(lineage, batch);
 }
 
-GroupChecks::Lineage& GroupChecks::lineage_of(const MemberName& by, const server::Batch& first) {
-  for (auto& lineage : lineages_)
-    if (lineage->first_epoch == first.epoch) return *lineage;
-  const std::uint64_t era = hooks_.era();
-  if (!lineages_.empty() && era <= lineages_.back()->era) violated(by, "begins the group's log anew");
+GroupChecks::Lineage* GroupChecks::lineage_of(std::uint64_t index) const {
+  for (const auto& lineage : lineages_)
+    if (lineage->base == base_of(index)) return lineage.get();
+  return nullptr;
+}
+
+GroupChecks::Lineage& GroupChecks::begin_lineage(const MemberName& by, std::uint64_t base) {
+  const bool is_loss = !lineages_.empty();
+  if (is_loss && (base <= lineages_.back()->base || base >> coordinator::kEraShift != hooks_.era()))
+    violated(by, "begins the group's log anew");
   LockModel::Events events;
   events.on_change = [this](const std::string& resource) { changed(resource); };
   events.on_end = hooks_.on_end;
   events.on_wait_expired = hooks_.on_wait_expired;
-  const bool is_loss = !lineages_.empty();
   lineages_.push_back(std::make_unique<Lineage>(limits_, std::move(events)));
-  lineages_.back()->first_epoch = first.epoch;
-  lineages_.back()->era = era;
+  lineages_.back()->base = base;
   if (is_loss) {
-    world_.note(to_string(group_), "begins with nothing, in era " + std::to_string(era));
+    world_.note(to_string(group_), "begins with nothing");
     for (auto& [resource, versions] : versions_) versions.push_back({world_.now(), digest_of(nullptr)});
   }
   return *lineages_.back();
@@ -183,10 +187,10 @@ void GroupChecks::check_order(Epoch epoch, const Operation& entry) {
 void GroupChecks::check_answer(const MemberName& by, const Answer& answer) const {
   if (!answer.sequence || says_nothing(answer.status)) return;
   const OperationName name{answer.session, answer.sequence};
-  if (lineages_.empty()) violated(by, "answers before anything was committed");
-  auto member = members_.find(by);
-  const bool known = member != members_.end() && member->second.lineage != nullptr;
-  const LockModel& model = known ? member->second.lineage->model : lineages_.back()->model;
+  auto applied = applied_.find(by);
+  const Lineage* lineage = lineage_of(applied == applied_.end() ? 0 : applied->second);
+  if (lineage == nullptr) violated(by, "answers before anything was committed");
+  const LockModel& model = lineage->model;
   const Outcome* outcome = model.outcome(name);
   const auto disagrees = [&](const std::string& with) {
     violated(by, "answers " + describe(answer) + " to " + std::to_string(answer.session.value) + ", " + with);
@@ -214,19 +218,19 @@ void GroupChecks::check_answer(const MemberName& by, const Answer& answer) const
   if (told != *outcome) disagrees("but it came to " + describe(*outcome));
 }
 
-void GroupChecks::check_fingerprint(const MemberName& by, const GroupCore& core, Lineage& lineage) {
+void GroupChecks::check_fingerprint(const MemberName& by, const GroupCore& core) {
   const std::uint64_t index = core.replica().applied_index().value;
+  Lineage* lineage = lineage_of(index);
+  if (lineage == nullptr) return;
   const std::uint64_t fingerprint = core.table().fingerprint();
-  auto [known, is_new] = lineage.fingerprints.try_emplace(index, fingerprint);
+  auto [known, is_new] = lineage->fingerprints.try_emplace(index, fingerprint);
   if (known->second != fingerprint)
     violated(by, "has another table at " + std::to_string(index) + " than another replica had");
-  if (index == lineage.log.size() && &lineage == lineages_.back().get()) check_table(core, lineage.model);
+  if (index == lineage->last() && lineage == lineages_.back().get()) check_table(core, lineage->model);
 }
 
 void GroupChecks::compare(const MemberName& by, const GroupCore& core) {
-  auto member = members_.find(by);
-  if (member == members_.end() || member->second.lineage == nullptr) return;
-  check_fingerprint(by, core, *member->second.lineage);
+  check_fingerprint(by, core);
 }
 
 void GroupChecks::check_table(const GroupCore& core, const LockModel& model) const {

@@ -39,18 +39,14 @@ class GroupChecks {
   std::size_t times_lost() const { return lineages_.empty() ? 0 : lineages_.size() - 1; }
 
  private:
-  // A log from its first entry on. A group that lost everything begins another.
+  // A log from its first entry on. A group that lost everything begins another, above all indexes of the first.
   struct Lineage {
     Lineage(const server::LockTableLimits& limits, LockModel::Events events) : model(limits, std::move(events)) {}
-    Epoch first_epoch;
-    std::uint64_t era = 0;
+    std::uint64_t base = 0;  // the index before the first
     LockModel model;
-    std::vector<std::pair<Epoch, std::uint64_t>> log;  // by index - 1: epoch, hash of the entries
+    std::vector<std::pair<Epoch, std::uint64_t>> log;  // from base + 1: epoch, hash of the entries
     std::map<std::uint64_t, std::uint64_t> fingerprints;
-  };
-  struct Member {
-    Lineage* lineage = nullptr;
-    std::uint64_t applied = 0;
+    std::uint64_t last() const { return base + log.size(); }
   };
   struct Version {
     TimeUs since = 0;
@@ -58,11 +54,12 @@ class GroupChecks {
   };
 
   void applied(const server::MemberName& by, const server::Batch& batch);
-  Lineage& lineage_of(const server::MemberName& by, const server::Batch& first);
+  Lineage* lineage_of(std::uint64_t index) const;
+  Lineage& begin_lineage(const server::MemberName& by, std::uint64_t base);
   void commit(Lineage& lineage, const server::Batch& batch);
   void check_answer(const server::MemberName& by, const Answer& answer) const;
   void check_order(Epoch epoch, const Operation& entry);
-  void check_fingerprint(const server::MemberName& by, const server::GroupCore& core, Lineage& lineage);
+  void check_fingerprint(const server::MemberName& by, const server::GroupCore& core);
   void check_table(const server::GroupCore& core, const LockModel& model) const;
   [[noreturn]] void violated(const server::MemberName& by, const std::string& what) const;
   void changed(const std::string& resource);
@@ -72,7 +69,7 @@ class GroupChecks {
   server::LockTableLimits limits_;
   Hooks hooks_;
   std::vector<std::unique_ptr<Lineage>> lineages_;
-  std::map<server::MemberName, Member> members_;
+  std::map<server::MemberName, std::uint64_t> applied_;  // up to where
   std::map<Epoch, server::MemberName> serving_;
   // Of acquires, at the primary of an epoch: the order in which they came first.
   struct Arrivals {

@@ -126,7 +126,6 @@ struct Totals {
   std::mutex mutex;
   std::uint64_t seeds = 0;
   std::uint64_t failed = 0;
-  std::uint64_t stranded = 0;
   Result sum;
 };
 
@@ -141,7 +140,6 @@ void add(Totals& totals, const Result& result) {
   totals.sum.committed += result.committed;
   totals.sum.groups_lost += result.groups_lost;
   totals.sum.strikes += result.strikes;
-  totals.stranded += result.stranded ? 1 : 0;
   totals.sum.hash ^= result.hash;
   if (result.failure.empty()) return;
   ++totals.failed;
@@ -175,10 +173,9 @@ int run(const Arguments& arguments) {
   const Result& sum = totals.sum;
   const auto as_ull = [](std::uint64_t value) { return static_cast<unsigned long long>(value); };
   std::printf("%llu seeds, %llu failed: %llu operations, %llu grants, %llu log batches, %llu takeovers, %llu groups begun anew, "
-              "%llu faults, %llu runs with a group lost for good\n",
+              "%llu faults\n",
               as_ull(totals.seeds), as_ull(totals.failed), as_ull(sum.operations), as_ull(sum.granted),
-              as_ull(sum.committed), as_ull(sum.takeovers), as_ull(sum.groups_lost), as_ull(sum.strikes),
-              as_ull(totals.stranded));
+              as_ull(sum.committed), as_ull(sum.takeovers), as_ull(sum.groups_lost), as_ull(sum.strikes));
   const double hours = static_cast<double>(sum.virtual_time) / kSecond / 3'600;
   std::printf("%.1f virtual hours in %.1f s: %.2f virtual hours per second; %llu steps; hash of the runs %016llx\n", hours,
               seconds, hours / seconds, as_ull(sum.steps), as_ull(sum.hash));

@@ -38,7 +38,8 @@ void draw_group(server::GroupOptions& group, Random& random) {
   group.expiries_per_turn_max = one_of<std::size_t>(random, {1, 4'096});
   group.table.lease_ms_min = 300;
   group.table.lease_ms_max = 20'000;
-  group.replica.lease_ms_max = group.table.lease_ms_max;
+  // What the record allows at first: longer leases have to be written down before they are given.
+  group.replica.lease_ms_first = one_of<std::uint32_t>(random, {500, 10'000});
 }
 
 }  // namespace
@@ -65,6 +66,13 @@ Shape draw_shape(const SimulationOptions& options, Random& random) {
   if (options.draw_faults && options.scenario.empty()) shape.faults = draw_faults(random);
   if (shape.faults.contains("drift")) shape.drift_ppm_max = 10'000;
   if (shape.faults.contains("doubled-retries")) shape.doubled_percent = 20;
+  if (!options.scenario.empty()) {
+    // Stories need somebody to take over, and clients that work throughout.
+    shape.servers = 3;
+    shape.clients = 6;
+    shape.workload.pause_us = 100 * kMs;
+    if (options.scenario == "doubled-retries") shape.doubled_percent = 30;
+  }
   return shape;
 }
 

@@ -15,7 +15,6 @@ constexpr TimeUs kSafetyMax = 600 * kSecond;
 // leases, then takeovers, snapshots, and all the waits in line.
 constexpr TimeUs kLivenessMax = 90 * kSecond;
 constexpr TimeUs kGoneMax = 30 * kSecond;  // for what closed clients leave behind
-constexpr bool kBeginsAnew = false;
 constexpr TimeUs kSupervision = 50 * kMs;
 
 Clock some_clock(Random& random, Clock::Kind kind, std::uint32_t drift_ppm_max) {
@@ -144,11 +143,6 @@ std::size_t Simulation::in_sync(GroupId group) const {
 
 bool Simulation::is_lost(GroupId group) const {
   return ensemble_->view().groups.contains(group) && in_sync(group) == 0;
-}
-
-// A group that has lost every member in sync comes back only where the servers can begin it anew.
-bool Simulation::is_stranded() const {
-  return !kBeginsAnew && std::any_of(groups_.begin(), groups_.end(), [this](GroupId group) { return is_lost(group); });
 }
 
 bool Simulation::is_spare(const ServerProcess& server) const {
@@ -353,8 +347,8 @@ void Simulation::require(bool condition, const std::string& what) {
 void Simulation::run_safety() {
   run_for(kSettleTime);
   schedule_faults(*this);
-  run_until([this] { return workload_->all_asked() || is_stranded(); }, kSafetyMax);
-  if (!workload_->all_asked() && !is_stranded())
+  run_until([this] { return workload_->all_asked(); }, kSafetyMax);
+  if (!workload_->all_asked())
     world_.violated("after " + std::to_string(kSafetyMax / kSecond) + " s only " + std::to_string(workload_->asked()) +
                     " operations were asked for");
 }
@@ -362,11 +356,9 @@ void Simulation::run_safety() {
 void Simulation::run_liveness() {
   stop_faults();
   workload_->drain();
-  const bool served = run_until([this] { return workload_->is_quiet() || is_stranded(); }, kLivenessMax);
-  if (is_stranded()) return;
+  const bool served = run_until([this] { return workload_->is_quiet(); }, kLivenessMax);
   if (!served) world_.violated("not everybody is served long after the faults have stopped:" + workload_->unserved());
   const bool whole = run_until([this] { return is_whole(); }, kLivenessMax);
-  if (is_stranded()) return;
   if (!whole)
     world_.violated("not every replica is back long after the faults have stopped:" + what_is_missing());
   check_heartbeats();
@@ -405,7 +397,6 @@ Result Simulation::run() {
   result.operations = workload_->asked();
   result.granted = workload_->granted();
   result.takeovers = takeovers_;
-  result.stranded = is_stranded();
   result.strikes = strikes_;
   return result;
 }

@@ -33,7 +33,6 @@ struct Result {
   std::uint64_t takeovers = 0;
   std::uint64_t committed = 0;
   std::uint64_t groups_lost = 0;  // and begun anew
-  bool stranded = false;          // a group is lost for good: nothing more was asked of it
   std::uint64_t strikes = 0;
 };
 
@@ -90,7 +89,6 @@ class Simulation final : public ServerObserver {
   void supervise();
   void restart(Process& process);
   bool is_whole() const;
-  bool is_stranded() const;
   std::string what_is_missing() const;
   void check_heartbeats() const;
   void check_drained();
