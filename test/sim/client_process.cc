@@ -131,7 +131,10 @@ void ClientProcess::Life::failed(const std::string& why) {
 void ClientProcess::Life::on_closed(LinkId closed) {
   if (closed != link) return;
   link = LinkId();
-  if (bye_sent) return end();
+  if (bye_sent) {
+    up = false;
+    return end();
+  }
   failed("the connection is lost");
 }
 

@@ -97,6 +97,7 @@ bool Network::held_back(LinkId link, Connection& connection, int to) {
     end.stalled_since = 0;
     end.arriving.clear();
     shut(link, 1 - to, 0);
+    shut(link, to, kTcpPatience);  // by its own keep-alive probes
     return true;
   }
   world_.after(kRetransmit / 2 + world_.random.below(kRetransmit / 2), [this, link, to] { pump(link, to); });
