@@ -78,7 +78,9 @@ void GroupChecks::on_submit(const MemberName& by, const GroupCore& core, std::sp
   for (const Operation& operation : operations) {
     const OperationName name{operation.session, operation.sequence};
     if (operation.sequence) kinds_[name] = operation.kind;
-    if (operation.kind == OperationKind::acquire) arrivals.numbers.try_emplace(name, ++arrivals.last);
+    if (operation.kind != OperationKind::acquire) continue;
+    auto [number, is_new] = arrivals.numbers.try_emplace(name, ++arrivals.last);
+    if (!is_new) number->second = 0;  // it came twice: which of the two is logged is not known here
   }
 }
 
@@ -178,6 +180,7 @@ void GroupChecks::check_order(Epoch epoch, const Operation& entry) {
   Arrivals& arrivals = at->second;
   auto number = arrivals.numbers.find({entry.session, entry.sequence});
   if (number == arrivals.numbers.end()) return;
+  if (number->second == 0) return;
   std::uint64_t& logged = arrivals.logged[std::string(entry.resource)];
   if (number->second < logged) violated(arrivals.primary, "logs " + describe(entry) + " after one that came later");
   logged = number->second;
