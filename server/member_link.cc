@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include "server/failpoint.h"
 #include "server/replica_codec.h"
 
 namespace dlm::server {
@@ -83,6 +84,7 @@ void MemberLink::expect_reply(GroupId group, Lane& lane, capnp::RemotePromise<Re
   kj::Promise<Response> result = kj::mv(answer);
   lane.call = wire::with_deadline(loop_, kj::mv(result), call_timeout_ms_, "a message to a member")
                   .then([this, group](Response&& response) {
+                    DLM_FAILPOINT("append.reply_received");
                     events_.on_reply(group, read_reply(response, member_));
                   })
                   .eagerlyEvaluate([this, group](kj::Exception&& exception) {
