@@ -36,7 +36,11 @@ bool is_definite(Status status) {
 }  // namespace
 
 Workload::Workload(World& world, const WorkloadOptions& options, Beliefs& beliefs, ChecksOf checks_of)
-    : world_(world), options_(options), beliefs_(beliefs), checks_of_(std::move(checks_of)), random_(world.random.fork()) {}
+    : world_(world),
+      options_(options),
+      beliefs_(beliefs),
+      checks_of_(std::move(checks_of)),
+      random_(world.random.fork()) {}
 Workload::~Workload() = default;
 
 // --- what a client does ----------------------------------------------------------------------------------
@@ -166,8 +170,8 @@ void Workload::release(ClientProcess& client, HoldId hold) {
   ask(client, program, std::move(request));
 }
 
-// Whether the owner of a hold has such an operation under way. An upgrade and a release by the same owner must not
-// cross: the release names the token that the upgrade replaces.
+// Whether the owner of a hold has such an operation under way. An upgrade and a release by the same owner
+// must not cross: the release names the token that the upgrade replaces.
 bool Workload::is_busy(const Program& program, const Held& held, OperationKind kind, LockMode mode) const {
   return std::any_of(program.asked.begin(), program.asked.end(), [&](const auto& entry) {
     const Request& request = entry.second.request;
@@ -272,7 +276,8 @@ void Workload::on_report(ClientProcess& client, client::QueryId id, const router
   program.queries.erase(found);
   ++completed_;
   if (report == nullptr || report->status != Status::ok) return;
-  if (const auto* lock = std::get_if<LockReport>(&report->content)) checks_of_(resource).check_report(*lock, asked_at);
+  if (const auto* lock = std::get_if<LockReport>(&report->content))
+    checks_of_(resource).check_report(*lock, asked_at);
 }
 
 // The answer to an operation never changes, whoever gives it and however often.
@@ -284,8 +289,8 @@ void Workload::on_answer(ClientProcess& client, const Answer& answer) {
   const Outcome outcome{answer.status, answer.cause, answer.token, answer.count};
   auto [known, is_new] = heard_.try_emplace({base_of(answer.session), answer.sequence}, outcome);
   if (known->second != outcome)
-    world_.violated(client.name() + " hears " + describe(outcome) + " for #" + std::to_string(answer.sequence.value) +
-                    ", before it was " + describe(known->second));
+    world_.violated(client.name() + " hears " + describe(outcome) + " for #" +
+                    std::to_string(answer.sequence.value) + ", before it was " + describe(known->second));
 }
 
 void Workload::check_wait_expired(const OperationName& wait) {
@@ -326,7 +331,8 @@ std::string Workload::unserved() const {
     if (program.client == nullptr) continue;
     const std::string& name = program.client->name();
     for (const auto& [sequence, asked] : program.asked) {
-      text += "\n  " + name + " waits for #" + std::to_string(sequence.value) + " (" + asked.request.resource + ")";
+      text += "\n  " + name + " waits for #" + std::to_string(sequence.value) + " (" +
+              asked.request.resource + ")";
       locks.insert(asked.request.resource);
     }
     for (const auto& [hold, held] : program.held) text += "\n  " + name + " still holds " + held.resource;
