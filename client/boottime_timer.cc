@@ -42,7 +42,7 @@ BoottimeTimer::BoottimeTimer(boost::asio::io_context& io, std::function<void()> 
 
 void BoottimeTimer::set(std::uint64_t at_ms) {
   at_ms = std::max<std::uint64_t>(1, at_ms);
-  if (at_ms == at_ms_) return;
+  if (at_ms_ != 0 && at_ms_ <= at_ms) return;
   at_ms_ = at_ms;
   itimerspec when{};
   when.it_value.tv_sec = static_cast<time_t>(at_ms / 1000);

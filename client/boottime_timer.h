@@ -15,10 +15,12 @@ std::uint64_t boottime_ms();
 // Loop thread only. The callback must not outlive its owner: cancel() before.
 class BoottimeTimer {
  public:
+  // `on_due` sets the timer anew.
   // Throws std::system_error when the kernel gives no timer.
   BoottimeTimer(boost::asio::io_context& io, std::function<void()> on_due);
 
-  // At this time, now when it has passed; replaces the time set before.
+  // Calls on_due at this time at the latest, now when it has passed. A timer that is set for an earlier time
+  // stays, and finds nothing due: so one whose time is put off again and again costs nothing.
   void set(std::uint64_t at_ms);
   void cancel();
 

@@ -80,6 +80,7 @@ client::Engine::Settings settings_of(ClientOptions options) {
   settings.ttl_ms = option_ms(options.session_ttl, "session_ttl");
   settings.request_timeout_ms = option_ms(options.request_timeout, "request_timeout");
   settings.on_event = std::move(options.on_event);
+  settings.io_thread = std::move(options.io_thread);
   return settings;
 }
 
@@ -242,6 +243,15 @@ void Client::start_status(Done<ClusterReport> done) {
   engine_->query(std::move(query));
 }
 
+void Client::start_step_down(GroupId group, Done<GroupReport> done) {
+  client::Query query;
+  query.kind = client::Query::Kind::step_down;
+  query.list.group = group;
+  query.timeout_ms = engine_->request_timeout_ms();
+  query.done = std::move(done);
+  engine_->query(std::move(query));
+}
+
 // --- blocking
 
 Result<Lock> Client::acquire(std::string_view resource, AcquireOptions options) {
@@ -284,6 +294,11 @@ Result<LockPage> Client::list_page(const ListOptions& options) {
 Result<ClusterReport> Client::status() {
   return client::blocking<ClusterReport>(engine_.get(), "",
                                          [&](auto done) { start_status(std::move(done)); });
+}
+
+Result<GroupReport> Client::step_down(GroupId group) {
+  return client::blocking<GroupReport>(engine_.get(), "",
+                                       [&](auto done) { start_step_down(group, std::move(done)); });
 }
 
 Result<void> Client::list(std::string_view prefix, const std::function<bool(const LockReport&)>& each) {

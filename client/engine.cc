@@ -1,6 +1,5 @@
 #include "client/engine.h"
 
-#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
 #include <random>
 #include <utility>
@@ -42,18 +41,17 @@ CoreOptions core_options(const Engine::Settings& settings) {
 
 std::shared_ptr<Engine> Engine::make(Settings settings) {
   std::shared_ptr<Engine> engine(new Engine(std::move(settings)));
-  // The thread holds the engine, so that a client destroyed in one of its callbacks does not pull the floor
-  // away.
-  engine->thread_ = std::thread([engine] { engine->run(); });
+  boost::asio::post(engine->loop_->io(), [engine] { engine->start(); });
   return engine;
 }
 
 Engine::Engine(Settings settings)
     : settings_(std::move(settings)),
+      loop_(settings_.io_thread ? settings_.io_thread->loop_ : std::make_shared<IoLoop>()),
       why_not_connected_("not connected yet"),
       core_(core_options(settings_), random_base()),
-      timer_(io_, [this] { turn(); }),
-      link_(io_, link_options(settings_),
+      timer_(loop_->io(), [this] { turn(); }),
+      link_(loop_->io(), link_options(settings_),
             {.hello = [this] { return core_.hello(random_base(), boottime_ms(), out_); },
              .on_up = [this](const std::string& router) { link_up(router); },
              .on_frames = [this](const std::vector<wire::Words>& frames) { frames_came(frames); },
@@ -69,42 +67,23 @@ Engine::Engine(Settings settings)
 
 Engine::~Engine() = default;
 
-void Engine::run() {
-  io_thread_.store(std::this_thread::get_id());
-  auto work = boost::asio::make_work_guard(io_);
+// The engine holds itself from here on, so that a client destroyed in one of its callbacks does not pull the
+// floor away.
+void Engine::start() {
+  self_ = shared_from_this();
   link_.start();
   turn();
-  io_.run();
-  // Whoever asks from now on is told at once that it is over; what was asked before has been told.
-  std::vector<Command> rest;
-  {
-    std::lock_guard guard(commands_mutex_);
-    stopped_ = true;
-    rest.swap(commands_);
-  }
-  for (Command& command : rest) {
-    if (Call* call = std::get_if<Call>(&command)) {
-      tell_refused(call->done,
-                   make_error(Status::unavailable, call->request.resource, "the client is closed"));
-    } else if (Query* query = std::get_if<Query>(&command)) {
-      fail_query(*query, Status::unavailable, "the client is closed");
-    }
-  }
-  waiting_.clear();
-  holds_.clear();
 }
 
 void Engine::close() {
-  {
-    std::lock_guard guard(commands_mutex_);
-    if (stopped_) return;
-  }
-  boost::asio::post(io_, [this] { begin_close(); });
-  if (on_io_thread()) {
-    thread_.detach();
-  } else {
-    thread_.join();
-  }
+  std::future<void> closed = closed_.get_future();
+  boost::asio::post(loop_->io(), [self = shared_from_this()]() mutable {
+    // The reference goes first: on return of close() the last one is the caller's.
+    Engine& engine = *self;
+    self.reset();
+    engine.begin_close();
+  });
+  if (!on_io_thread()) closed.wait();
 }
 
 // --- from other threads
@@ -116,15 +95,11 @@ void Engine::enqueue(Command command) {
       commands_.push_back(std::move(command));
       if (wake_posted_) return;
       wake_posted_ = true;
-      boost::asio::post(io_, [this] { turn(); });
+      boost::asio::post(loop_->io(), [this] { turn(); });
       return;
     }
   }
-  if (Call* call = std::get_if<Call>(&command)) {
-    tell_refused(call->done, make_error(Status::unavailable, call->request.resource, "the client is closed"));
-  } else if (Query* query = std::get_if<Query>(&command)) {
-    fail_query(*query, Status::unavailable, "the client is closed");
-  }
+  refuse_closed(command);
 }
 
 void Engine::call(Call call) {
@@ -159,6 +134,7 @@ bool Engine::wait_connected(std::chrono::milliseconds timeout, std::string& why)
 
 void Engine::turn() {
   if (in_turn_) return;  // a callback's; the loop below goes round once more
+  if (!self_) return;    // closed
   in_turn_ = true;
   std::uint64_t now_ms = boottime_ms();
   // First of all the deadlines: a process that was stopped must find its holds lost before anything of its
@@ -406,7 +382,34 @@ void Engine::close_when_done() {
 
 void Engine::finish_close() {
   timer_.cancel();
-  io_.stop();
+  refuse_rest();
+  waiting_.clear();
+  holds_.clear();
+  // Behind every handler of this engine that is ready already.
+  boost::asio::post(loop_->io(), [self = std::move(self_)]() mutable {
+    std::promise<void> closed = std::move(self->closed_);
+    self.reset();
+    closed.set_value();
+  });
+}
+
+// Whoever asks from now on is told at once that it is over; what was asked before has been told.
+void Engine::refuse_rest() {
+  std::vector<Command> rest;
+  {
+    std::lock_guard guard(commands_mutex_);
+    stopped_ = true;
+    rest.swap(commands_);
+  }
+  for (Command& command : rest) refuse_closed(command);
+}
+
+void Engine::refuse_closed(Command& command) {
+  if (Call* call = std::get_if<Call>(&command)) {
+    tell_refused(call->done, make_error(Status::unavailable, call->request.resource, "the client is closed"));
+  } else if (Query* query = std::get_if<Query>(&command)) {
+    fail_query(*query, Status::unavailable, "the client is closed");
+  }
 }
 
 }  // namespace dlm::client

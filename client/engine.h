@@ -1,26 +1,25 @@
-// The shell of a client: one I/O thread with the connection, the timer and the core; the queue by which all
-// other threads reach it.
+// The shell of a client: on its I/O thread the connection, the timer and the core; the queue by which all
+// other threads reach them.
 #pragma once
 
-#include <atomic>
-#include <boost/asio/io_context.hpp>
 #include <boost/unordered/unordered_flat_map.hpp>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <stop_token>
 #include <string>
-#include <thread>
 #include <variant>
 #include <vector>
 
 #include "client/boottime_timer.h"
 #include "client/core/session_core.h"
 #include "client/hold.h"
+#include "client/io_loop.h"
 #include "client/router_link.h"
 #include "dlm/client.h"
 
@@ -28,12 +27,14 @@ namespace dlm::client {
 
 // A read, and who wants its report.
 struct Query {
-  enum class Kind : std::uint8_t { inspect, list, status };
+  enum class Kind : std::uint8_t { inspect, list, status, step_down };
   Kind kind = Kind::status;
   std::string name;  // resource, prefix
   ListOptions list;
   std::uint32_t timeout_ms = 0;
-  std::variant<Client::Done<LockReport>, Client::Done<LockPage>, Client::Done<ClusterReport>> done;
+  std::variant<Client::Done<LockReport>, Client::Done<LockPage>, Client::Done<ClusterReport>,
+               Client::Done<GroupReport>>
+      done;
 };
 
 // Who waits for an operation, and for what. Monostate: nobody.
@@ -56,12 +57,14 @@ class Engine : public std::enable_shared_from_this<Engine> {
     std::string client_id;
     std::uint32_t ttl_ms = 0;
     std::uint32_t request_timeout_ms = 0;
+    std::optional<IoThread> io_thread;  // none: one of its own
     std::function<void(const ClientEvent&)> on_event;
   };
   static std::shared_ptr<Engine> make(Settings settings);
   ~Engine();
 
-  // Gives everything back, tells every caller, says good-bye, ends the thread: about a second at most. Once.
+  // Gives everything back, tells every caller, says good-bye: about a second at most. On return nothing of it
+  // is left on the I/O thread, unless it is called there. Once.
   void close();
 
   void call(Call call);
@@ -72,7 +75,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
   void term_passed(Term term);
   void lease_passed(HoldId hold);
 
-  bool on_io_thread() const { return std::this_thread::get_id() == io_thread_.load(); }
+  bool on_io_thread() const { return loop_->on_thread(); }
   const std::string& client_id() const { return settings_.client_id; }
   std::uint32_t request_timeout_ms() const { return settings_.request_timeout_ms; }
   std::string router() const;
@@ -113,9 +116,9 @@ class Engine : public std::enable_shared_from_this<Engine> {
 
   explicit Engine(Settings settings);
   void enqueue(Command command);
-  void run();
 
   // I/O thread:
+  void start();
   void turn();  // takes what has come from everywhere until nothing is left, then sends
   bool take_commands();
   void execute(Call& call, std::uint64_t now_ms);
@@ -142,15 +145,17 @@ class Engine : public std::enable_shared_from_this<Engine> {
   void begin_close();
   void close_when_done();
   void finish_close();
+  void refuse_rest();
+  void refuse_closed(Command& command);
 
   Settings settings_;
-  std::atomic<std::thread::id> io_thread_{};
-  std::thread thread_;
+  const std::shared_ptr<IoLoop> loop_;
+  std::promise<void> closed_;
 
   std::mutex commands_mutex_;
   std::vector<Command> commands_;
   bool wake_posted_ = false;
-  bool stopped_ = false;  // the thread takes no more
+  bool stopped_ = false;  // no more is taken
 
   mutable std::mutex link_mutex_;
   mutable std::condition_variable link_changed_;
@@ -158,7 +163,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
   std::string why_not_connected_;
 
   // I/O thread only, from here on.
-  boost::asio::io_context io_;
+  std::shared_ptr<Engine> self_;  // from start() to finish_close(): the handlers' reference
   SessionCore core_;
   BoottimeTimer timer_;
   RouterLink link_;

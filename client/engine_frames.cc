@@ -93,6 +93,9 @@ void Engine::send_query(QueryId id, std::uint64_t) {
       list.setLimit(query.list.limit);
       break;
     }
+    case Query::Kind::step_down:
+      what.initStepDown().setGroup(query.list.group.value);
+      break;
     case Query::Kind::status:
       what.setStatus();
       break;
@@ -160,13 +163,16 @@ void Engine::report_came(wire::ReportFor::Reader from) {
   auto status = static_cast<Status>(report.getStatus());
   std::string message(wire::as_text(report.getMessage()));
   // Read before it is taken out, for the reader may throw.
-  std::variant<std::monostate, LockReport, LockPage, ClusterReport> value;
+  std::variant<std::monostate, LockReport, LockPage, ClusterReport, GroupReport> value;
   switch (report.which()) {
     case wire::Report::LOCK:
       value = wire::read(report.getLock());
       break;
     case wire::Report::PAGE:
       value = wire::read(report.getPage());
+      break;
+    case wire::Report::GROUP:
+      value = wire::read(report.getGroup());
       break;
     case wire::Report::CLUSTER:
       value = wire::read(report.getCluster());

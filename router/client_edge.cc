@@ -242,6 +242,10 @@ void ClientEdge::take_query(ConnectionId id, wire::GroupQuery::Reader from) {
     case wire::Query::STATUS:
       query.kind = Query::Kind::status;
       break;
+    case wire::Query::STEP_DOWN:
+      query.kind = Query::Kind::step_down;
+      query.group = GroupId(asked.getStepDown().getGroup());
+      break;
     default:
       return core_.refuse(id, Status::invalid_argument, "this router does not know this kind of query");
   }

@@ -3,7 +3,6 @@
 #include <glog/logging.h>
 
 #include <algorithm>
-#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <optional>
@@ -11,6 +10,7 @@
 
 #include "router/client_edge.h"
 #include "router/group_links.h"
+#include "schema/wire/turn.h"
 
 namespace dlm::router {
 namespace {
@@ -87,7 +87,7 @@ struct RouterProcess::Impl : std::enable_shared_from_this<RouterProcess::Impl> {
   RouterOutput output;
   ClientEdge edge;
   std::optional<GroupLinks> links;
-  bool turn_posted = false;
+  bool turn_due = false;
   TimeMs armed_for = kNever;
   boost::asio::steady_timer turn_timer;
   boost::asio::steady_timer session_timer;
@@ -170,17 +170,17 @@ void RouterProcess::Impl::fail(std::string why) {
 
 // --- turns -------------------------------------------------------------------
 
-// Posted, so that whatever else is ready in this turn of the loop becomes input too, and leaves in the same
+// At the end of the loop's turn, so that whatever else is ready becomes input too, and leaves in the same
 // submits and frames.
 void RouterProcess::Impl::wake() {
-  if (std::exchange(turn_posted, true)) return;
-  boost::asio::post(loop.io(), guarded([this] {
-                      turn_posted = false;
-                      turn();
-                    }));
+  if (turn_due || !open) return;
+  turn_due = true;
+  wire::Turn::of(loop.io()).at_end<&Impl::turn>(wire::Turn::Phase::decide, shared_from_this());
 }
 
 void RouterProcess::Impl::turn() {
+  turn_due = false;
+  if (!open) return;
   core.turn(wire::EventLoop::now_ms(), output);
   // What is for clients first: an input, which perform() may make, ends what the output borrows.
   edge.deliver(output, id);

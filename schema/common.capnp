@@ -50,6 +50,10 @@ struct Query {
       limit @4 :UInt32;
     }
     status @5 :Void;
+    stepDown :group {        # not a read: the group's primary gives its place to a backup that is in sync; the
+      group @6 :UInt32;      # answer is its state then
+      primary @7 :Text;      # who it was when this was asked; filled in by the router
+    }
   }
 }
 

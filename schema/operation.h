@@ -46,7 +46,8 @@ struct Answer {
   GroupId group;                    // filled in by the group's service
   FencingToken token;               // ok: the hold's; cancel that came too late: the granted hold's
   std::uint32_t count = 0;          // ok: acquisitions of the hold after this operation
-  std::uint32_t ttl_ms = 0;  // acquire, renew: lease in force (0: the session's); open_session: TTL in force
+  std::uint32_t ttl_ms = 0;  // acquire, renew: lease in force (0: the session's); open_session: TTL in force;
+                             // unavailable: nothing was done, ask again after this (0: at once, elsewhere)
   std::uint32_t position = 0;  // queued: number of requests before this one
   HolderInfo holder;           // queued, timed_out, would_deadlock, client_id_in_use
   std::string message;         // for people: what to do; empty where the status says it all

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "schema/wire/codec.h"
+#include "schema/wire/turn.h"
 #include "server/failpoint.h"
 #include "server/replica_codec.h"
 
@@ -83,6 +84,10 @@ kj::Promise<void> GroupHost::query(QueryCall context) {
     case wire::Query::STATUS:
       asked.kind = GroupQuery::Kind::status;
       break;
+    case wire::Query::STEP_DOWN:
+      asked.kind = GroupQuery::Kind::step_down;
+      asked.text = wire::as_text(query.getStepDown().getPrimary());
+      break;
     default:
       kj::throwFatalException(KJ_EXCEPTION(UNIMPLEMENTED, "a query of an unknown kind"));
   }
@@ -132,8 +137,8 @@ void GroupHost::on_view(const coordinator::ClusterView& view) {
   schedule_turn();
 }
 
-bool GroupHost::step_down() {
-  const bool begun = core_.step_down(now());
+bool GroupHost::leave() {
+  const bool begun = core_.step_down(now(), StepDown::leave_set);
   schedule_turn();
   return begun;
 }
@@ -155,13 +160,10 @@ void GroupHost::halt() {
 
 // --- the turn --------------------------------------------------------------------------------------------
 
-// Posted behind the reads that are ready, so that what they bring is of the same turn.
 void GroupHost::schedule_turn() {
   if (turn_scheduled_ || halted_) return;
   turn_scheduled_ = true;
-  loop_.post([weak = weak_from_this()] {
-    if (auto host = weak.lock()) host->turn();
-  });
+  wire::Turn::of(loop_.io()).at_end<&GroupHost::turn>(wire::Turn::Phase::decide, shared_from_this());
 }
 
 void GroupHost::turn() {
@@ -200,7 +202,9 @@ void GroupHost::finish(GroupOutput::Finished& finished) {
   auto call = kj::mv(it->second);
   submits_.erase(it);
   if (!call.done->isWaiting()) return;
-  auto results = call.context.initResults();
+  std::uint64_t words = 0;
+  for (const Answer& answer : finished.answers) words += wire::words_of(answer);
+  auto results = call.context.initResults(wire::size_hint(words));
   results.setEpoch(finished.epoch.value);
   auto answers = results.initAnswers(static_cast<unsigned>(finished.answers.size()));
   for (unsigned i = 0; i < answers.size(); ++i) wire::write(finished.answers[i], answers[i]);
@@ -233,7 +237,7 @@ void GroupHost::reply(const GroupOutput::Reply& answer) {
       call.done->reject(KJ_EXCEPTION(FAILED, "the message is damaged"));
       return;
     }
-    write_reply(answer.reply, call.context.getResults());
+    write_reply(answer.reply, call.context.getResults(wire::size_hint(0)));
     DLM_FAILPOINT("backup.before_acknowledge");
     call.done->fulfill();
     DLM_FAILPOINT("backup.after_acknowledge");

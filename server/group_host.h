@@ -64,8 +64,9 @@ class GroupHost : public std::enable_shared_from_this<GroupHost> {
   // --- the coordinator ---
   void on_view(const coordinator::ClusterView& view);
 
-  // As GroupCore::step_down.
-  bool step_down();
+  // For an orderly end: gives the primary's place away and leaves the in-sync set. False: nobody to give it
+  // to, or not primary.
+  bool leave();
   // Stops: every call that waits and every later one is rejected, nothing is sent any more.
   void halt();
 

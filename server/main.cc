@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include "schema/wire/event_loop.h"
+#include "server/id_lock.h"
 #include "server/server_options.h"
 #include "server/shard_node.h"
 
@@ -94,5 +95,13 @@ int main(int argc, char** argv) {
   const std::optional<server::ServerOptions> options = server::parse_arguments(argc, argv, exit_code);
   if (!options) return exit_code;
   begin_logging(options->log_dir);
-  return run(*options);
+  try {
+    const coordinator::ZookeeperAddress& zookeeper = options->zookeeper.address;
+    const server::IdLock id_lock(zookeeper.hosts + zookeeper.root, options->node.id);
+    return run(*options);
+  } catch (const std::system_error& error) {
+    return complain("server id " + options->node.id +
+                    " is taken by another process on this machine, which may be frozen: end it first (" +
+                    error.what() + ")");
+  }
 }

@@ -67,12 +67,13 @@ void MemberLink::dispatch(GroupId group, Lane& lane, const Message& message) {
   }
   wire::Replica::Client& replica = KJ_ASSERT_NONNULL(lane.replica);
   if (const Append* append = std::get_if<Append>(&message)) {
-    auto request = replica.appendRequest();
+    auto request = replica.appendRequest(size_hint(*append));
     write(*append, self_, request);
     expect_reply(group, lane, request.send());
   } else {
-    auto request = replica.installRequest();
-    write(std::get<Install>(message), self_, request);
+    const auto& install = std::get<Install>(message);
+    auto request = replica.installRequest(size_hint(install));
+    write(install, self_, request);
     expect_reply(group, lane, request.send());
   }
 }

@@ -38,7 +38,7 @@ struct Arguments {
   std::string session_timeout = "4s";
   std::string lease_min = format_duration_ms(kLeaseMsMinDefault);
   std::string lease_max = format_duration_ms(kLeaseMsMaxDefault);
-  std::string silence_timeout = "1s";
+  std::string silence_timeout = "750ms";
   std::string log_dir;
 };
 

@@ -10,6 +10,7 @@
 #include <set>
 #include <utility>
 
+#include "schema/limits.h"
 #include "server/group_host.h"
 #include "server/member_link.h"
 #include "server/shard_service.h"
@@ -24,7 +25,7 @@ using coordinator::WriteResult;
 
 constexpr std::uint32_t kRegisterGraceMs = 2'000;  // beyond the session timeout, for an earlier life to end
 constexpr std::uint32_t kStopPatienceMs = 1'000;
-constexpr std::uint32_t kStopPollMs = 10;
+constexpr std::uint32_t kStopPollMs = 1;
 constexpr std::uint32_t kRingRetryMs = 500;
 
 }  // namespace
@@ -59,6 +60,7 @@ struct ShardNode::Impl final : MemberNetwork, MemberEvents {
 
   void on_view(const ClusterView& view);
   void on_session(SessionState state, const std::string& why);
+  void outlive_earlier_lives();
   void make_hosts();
   void register_self();
   void init_ring_if_missing();
@@ -172,12 +174,24 @@ void ShardNode::Impl::on_view(const ClusterView& next) {
     registering = true;
     start_timer.cancel();
     service->cluster = view.cluster;
+    outlive_earlier_lives();
     make_hosts();
     register_self();
   }
   init_ring_if_missing();
   follow_members(view);
   for (auto& [group, host] : service->hosts) host->on_view(view);
+}
+
+// The incarnation is the wall clock's, which may have been set back since an earlier life. A later one must
+// be higher: that is how others tell that the earlier is over.
+void ShardNode::Impl::outlive_earlier_lives() {
+  for (const auto& [group, record] : view.groups) {
+    for (const MemberName& member : record.config.in_sync) {
+      if (member.server != options.id || member.incarnation < service->self.incarnation) continue;
+      service->self.incarnation = member.incarnation + 1;
+    }
+  }
 }
 
 // Not before the coordinator is in touch: it tells the session timeout that holds.
@@ -189,7 +203,7 @@ void ShardNode::Impl::make_hosts() {
     group_options.replica.silence_timeout_ms = options.silence_timeout_ms;
     group_options.replica.ping_interval_ms = std::max<TimeMs>(1, options.silence_timeout_ms / 10);
     group_options.replica.coordinator_timeout_ms = coordinator->session_timeout_ms();
-    group_options.replica.lease_ms_max = options.table.lease_ms_max;
+    group_options.replica.lease_ms_first = std::min(options.table.lease_ms_max, kSessionTtlMsDefault);
     group_options.table = options.table;
     service->hosts.emplace(group, std::make_shared<GroupHost>(loop, group_options, *coordinator, *this));
   }
@@ -278,7 +292,7 @@ bool ShardNode::Impl::leads_any() const {
 
 void ShardNode::Impl::stop(std::function<void()> done) {
   bool handing_over = false;
-  for (auto& [group, host] : service->hosts) handing_over = host->step_down() || handing_over;
+  for (auto& [group, host] : service->hosts) handing_over = host->leave() || handing_over;
   LOG(INFO) << coordinator::to_string(service->self)
             << (handing_over ? " stops, handing over its groups" : " stops");
   const std::uint64_t patience_ms = handing_over ? kStopPatienceMs : 0;
@@ -287,6 +301,11 @@ void ShardNode::Impl::stop(std::function<void()> done) {
 
 void ShardNode::Impl::poll_stopped(std::uint64_t deadline_ms, std::function<void()> done) {
   after(stop_timer, kStopPollMs, [this, deadline_ms, done = std::move(done)] {
+    // Where it has left the set it must not look like one that joins: it is about to be gone.
+    for (auto& [group, host] : service->hosts) {
+      const Replica& replica = host->core().replica();
+      if (!replica.config().config.has(service->self)) host->halt();
+    }
     if (!leads_any() || wire::EventLoop::now_ms() >= deadline_ms) return done();
     poll_stopped(deadline_ms, done);
   });

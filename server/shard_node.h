@@ -23,7 +23,7 @@ struct ShardNodeOptions {
   HostPort listen{"127.0.0.1", 0};
   std::string advertise;           // host:port that others connect to; empty: what it listens on
   std::vector<GroupId> init_ring;  // the ring to create if there is none; empty: waits until somebody does
-  std::uint32_t silence_timeout_ms = 1'000;
+  std::uint32_t silence_timeout_ms = 750;
   std::uint32_t start_timeout_ms = 10'000;  // to hear from the coordinator for the first time
   std::uint32_t router_timeout_ms = 5'000;  // a router that takes no later answers for so long is cut off
   LockTableLimits table;

@@ -1,4 +1,5 @@
 // `dlm bench`: what the service gives on this machine, now.
+#include <algorithm>
 #include <cstdio>
 #include <thread>
 
@@ -15,6 +16,7 @@ using std::chrono::milliseconds;
 
 struct BenchOptions {
   std::uint32_t connections = 1;
+  std::uint32_t threads = 1;
   BenchLoad load;
   bool contended = false;
   Wait wait;
@@ -33,10 +35,12 @@ struct StopFlag {
 Clients connect_all(const Globals& globals, const BenchOptions& options, const StopSignals& signals,
                     int& code) {
   Clients clients;
+  std::vector<IoThread> threads(std::min(options.threads, options.connections));
   for (std::uint32_t i = 0; i < options.connections; ++i) {
     auto client = connect(globals,
                           {.client_id = "",
                            .session_ttl = milliseconds(options.ttl_ms),
+                           .io_thread = threads[i % threads.size()],
                            .interrupted = [&] { return signals.received() != 0; }},
                           code);
     if (!client) {
@@ -180,6 +184,9 @@ void add_bench(CLI::App& app, const Globals& globals, Action& action) {
       app.add_subcommand("bench", "Measure: lock+unlock in closed loops, or many locks held at once");
   auto options = std::make_shared<BenchOptions>();
   command->add_option("--connections", options->connections, "Clients with a connection each; default 1")
+      ->check(CLI::Range(1, 1'000))
+      ->type_name("NUMBER");
+  command->add_option("--threads", options->threads, "I/O threads that the connections share; default 1")
       ->check(CLI::Range(1, 1'000))
       ->type_name("NUMBER");
   command

@@ -134,6 +134,7 @@ std::unique_ptr<Client> connect(const Globals& globals, const ConnectOptions& op
   client_options.routers = globals.routers;
   client_options.client_id = options.client_id.empty() ? client_id_for_people() : options.client_id;
   client_options.session_ttl = options.session_ttl;
+  client_options.io_thread = options.io_thread;
   client_options.request_timeout = std::chrono::milliseconds(globals.request_timeout_ms);
   std::unique_ptr<Client> client;
   try {

@@ -37,6 +37,7 @@ void add_inspect(CLI::App& app, const Globals& globals, Action& action);
 void add_list(CLI::App& app, const Globals& globals, Action& action);
 void add_status(CLI::App& app, const Globals& globals, Action& action);
 void add_dev(CLI::App& app, const Globals& globals, Action& action);
+void add_admin(CLI::App& app, const Globals& globals, Action& action);
 void add_bench(CLI::App& app, const Globals& globals, Action& action);
 
 // --- Options
@@ -69,7 +70,8 @@ CLI::Option* add_wait(CLI::App& command, Wait& target, const std::string& descri
 struct ConnectOptions {
   std::string client_id;  // empty: client_id_for_people()
   std::chrono::milliseconds session_ttl{kSessionTtlMsDefault};
-  std::function<bool()> interrupted;  // empty: never. True: give up (without a message)
+  std::optional<IoThread> io_thread = std::nullopt;  // none: one of its own
+  std::function<bool()> interrupted;                 // empty: never. True: give up (without a message)
 };
 
 // "<host>-<process id>-<random hex>": unique, and says to people whom to ask.

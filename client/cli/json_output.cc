@@ -26,23 +26,6 @@ boost::json::array strings(const List& list) {
   return out;
 }
 
-JsonObject to_json(const GroupReport& group) {
-  JsonObject out;
-  out["group"] = to_string(group.group);
-  out["epoch"] = group.epoch.value;
-  out["primary"] = printable(group.primary);
-  out["in_sync"] = strings(group.in_sync);
-  out["members"] = strings(group.members);
-  out["era"] = group.era;
-  out["last_index"] = group.last_index.value;
-  out["committed_index"] = group.committed_index.value;
-  out["locks_held"] = group.locks_held;
-  out["waiters"] = group.waiters;
-  out["sessions"] = group.sessions;
-  out["problem"] = printable(group.problem);
-  return out;
-}
-
 }  // namespace
 
 std::string_view status_name(Status status) {
@@ -108,6 +91,23 @@ JsonObject to_json(const LockReport& lock) {
     waiters.push_back(std::move(each));
   }
   out["waiters"] = std::move(waiters);
+  return out;
+}
+
+JsonObject to_json(const GroupReport& group) {
+  JsonObject out;
+  out["group"] = to_string(group.group);
+  out["epoch"] = group.epoch.value;
+  out["primary"] = printable(group.primary);
+  out["in_sync"] = strings(group.in_sync);
+  out["members"] = strings(group.members);
+  out["era"] = group.era;
+  out["last_index"] = group.last_index.value;
+  out["committed_index"] = group.committed_index.value;
+  out["locks_held"] = group.locks_held;
+  out["waiters"] = group.waiters;
+  out["sessions"] = group.sessions;
+  out["problem"] = printable(group.problem);
   return out;
 }
 

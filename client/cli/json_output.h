@@ -25,6 +25,7 @@ std::string_view cause_name(EndCause cause);
 void put_name(JsonObject& object, std::string_view field, std::string_view name);
 
 JsonObject to_json(const LockReport& lock);
+JsonObject to_json(const GroupReport& group);
 JsonObject to_json(const ClusterReport& cluster);
 
 // {"error":{"status":"timed_out","message":"...", ...}}; `details` are its further fields.

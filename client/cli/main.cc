@@ -82,6 +82,7 @@ int run(int argc, char** argv) {
   add_list(app, globals, action);
   add_status(app, globals, action);
   add_dev(app, globals, action);
+  add_admin(app, globals, action);
   add_bench(app, globals, action);
   add_footers(app);
 

@@ -46,7 +46,10 @@ std::vector<std::string> group_row(const ClusterReport& cluster, const GroupRepo
   auto share = std::find_if(cluster.ring.begin(), cluster.ring.end(),
                             [&](const ClusterReport::Share& each) { return each.group == group.group; });
   bool in_ring = share != cluster.ring.end();
-  auto told = [&](const std::string& text) { return group.problem.empty() ? text : std::string("?"); };
+  const bool is_told = group.last_index || group.problem.empty();
+  auto told = [&](const std::string& text) { return is_told ? text : std::string("?"); };
+  // Without the era in which the log was begun, which says nothing to people.
+  auto place = [](LogIndex index) { return std::to_string(index.value & ((std::uint64_t{1} << 40) - 1)); };
   return {to_string(group.group),
           in_ring ? fixed(share->share * 100, 1) + "%" : "-",
           in_ring ? fixed(share->weight, 2) : "-",
@@ -54,7 +57,7 @@ std::vector<std::string> group_row(const ClusterReport& cluster, const GroupRepo
           group.primary.empty() ? "-" : server_names({group.primary}),
           server_names(group.in_sync),
           server_names(group.members),
-          told(std::to_string(group.committed_index.value) + "/" + std::to_string(group.last_index.value)),
+          told(place(group.committed_index) + "/" + place(group.last_index)),
           told(std::to_string(group.locks_held)),
           told(std::to_string(group.waiters)),
           told(std::to_string(group.sessions))};

@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "coordinator/core/json_fields.h"
+#include "schema/limits.h"
 
 namespace dlm::coordinator {
 
@@ -36,6 +37,36 @@ bool GroupConfig::has(const MemberName& member) const {
   return std::find(in_sync.begin(), in_sync.end(), member) != in_sync.end();
 }
 
+TotalLoss total_loss(const GroupConfig& config, const std::vector<MemberName>& alive) {
+  TotalLoss loss;
+  for (const MemberName& member : config.in_sync) {
+    if (std::find(alive.begin(), alive.end(), member) != alive.end()) return {};
+    const bool is_back = std::any_of(alive.begin(), alive.end(), [&](const MemberName& other) {
+      return other.server == member.server && other.incarnation > member.incarnation;
+    });
+    if (!is_back) loss.missing.push_back(member.server);
+  }
+  loss.lost = !config.in_sync.empty();
+  return loss;
+}
+
+std::string describe(const TotalLoss& loss, const GroupConfig& config) {
+  if (!loss.lost) return {};
+  std::string text = "all replicas were lost (";
+  for (const MemberName& member : config.in_sync) text += (text.back() == '(' ? "" : " ") + to_string(member);
+  text += "), ";
+  if (loss.missing.empty()) return text + "it begins anew";
+  for (const std::string& server : loss.missing)
+    text += (&server == &loss.missing.front() ? "" : " and ") + server;
+  return text + " must come back";
+}
+
+std::uint32_t lease_step_ms(std::uint32_t lease_ms, std::uint32_t limit_ms) {
+  std::uint64_t step_ms = kSessionTtlMsDefault;
+  while (step_ms < lease_ms) step_ms *= 2;
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(step_ms, limit_ms));
+}
+
 std::string to_json(const GroupConfig& config) {
   std::string json = "{\"epoch\":" + std::to_string(config.epoch.value) +
                      ",\"primary\":" + json_quoted(to_string(config.primary)) + ",\"inSync\":[";
@@ -45,16 +76,18 @@ std::string to_json(const GroupConfig& config) {
   }
   json += "],\"era\":" + std::to_string(config.era) +
           ",\"leaseMsMax\":" + std::to_string(config.lease_ms_max) +
+          ",\"recovering\":" + (config.recovering ? "true" : "false") +
           ",\"author\":" + json_quoted(config.author) + "}";
   return json;
 }
 
 bool parse_json(std::string_view json, GroupConfig& out, std::string& error) {
-  JsonFields fields(json, {"epoch", "primary", "inSync", "era", "leaseMsMax", "author"}, error);
+  JsonFields fields(json, {"epoch", "primary", "inSync", "era", "leaseMsMax", "recovering", "author"}, error);
   GroupConfig config;
   config.epoch = Epoch(fields.number("epoch", 1));
   config.era = fields.number("era", 1, kEraMax);
   config.lease_ms_max = static_cast<std::uint32_t>(fields.number("leaseMsMax", 0, UINT32_MAX));
+  config.recovering = fields.flag("recovering");
   config.author = fields.text("author");
   std::string primary = fields.text("primary");
   if (!primary.empty() && !parse_member(primary, config.primary)) {

@@ -91,6 +91,13 @@ double JsonFields::real(std::string_view name, double min, double max) {
   return min;
 }
 
+bool JsonFields::flag(std::string_view name) {
+  if (!ok_) return false;
+  const json::value& value = object_.at(view(name));
+  if (!value.is_bool()) fail(name, "must be true or false");
+  return value.is_bool() && value.get_bool();
+}
+
 std::string JsonFields::text(std::string_view name) {
   if (!ok_) return {};
   const json::value& value = object_.at(view(name));

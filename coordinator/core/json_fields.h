@@ -31,6 +31,7 @@ class JsonFields {
   std::uint64_t number(std::string_view name, std::uint64_t min = 0,
                        std::uint64_t max = std::numeric_limits<std::uint64_t>::max());
   double real(std::string_view name, double min, double max);
+  bool flag(std::string_view name);
   std::string text(std::string_view name);
   const boost::json::array& list(std::string_view name);
 

@@ -51,7 +51,7 @@ void RouterCore::State::submitted(CallId id, std::vector<Answer>&& answers, Time
     const bool of_this_call = pending->state == PendingState::in_flight && pending->call == id.value;
     if (of_this_call) ++settled;
     // One of another call (the client came back and asked again): only what is final holds for it too.
-    if (of_this_call || reaction_to(answer.status) == Reaction::answer) {
+    if (of_this_call || reaction_to(answer) == Reaction::answer) {
       operation_answer(*group, *pending, std::move(answer), verdict);
     }
   }
@@ -109,7 +109,12 @@ void RouterCore::State::internal_answer(Group& group, const Internal& internal, 
   Connection* connection = get(internal.connection);
   if (connection == nullptr) return;
   GroupSession& session = this->session(*connection, group.index);
-  const Reaction reaction = reaction_to(answer.status);
+  const Reaction reaction = reaction_to(answer);
+  if (reaction == Reaction::put_off) {
+    undo(group, internal);
+    verdict.put_off.emplace(connection->slot, std::move(answer));
+    return;
+  }
   if (reaction == Reaction::retry || reaction == Reaction::reroute || reaction == Reaction::wait) {
     undo(group, internal);
     verdict.trouble = words_of(answer);
@@ -171,7 +176,7 @@ void RouterCore::State::undo(Group& group, const Internal& internal) {
 
 void RouterCore::State::operation_answer(Group& group, Pending& pending, Answer&& answer, Verdict& verdict) {
   if (!answer.group) answer.group = group.id;
-  switch (reaction_to(answer.status)) {
+  switch (reaction_to(answer)) {
     case Reaction::answer:
       if (answer.status == Status::session_expired) {
         Connection& connection = connections_[pending.connection];
@@ -192,6 +197,8 @@ void RouterCore::State::operation_answer(Group& group, Pending& pending, Answer&
       verdict.back.push_back({pending.slot, pending.arrival});
       verdict.trouble = words_of(answer);
       return;
+    case Reaction::put_off:
+      return put_off(group, pending, answer, verdict.now);
     case Reaction::reroute:
       park(pending);
       parked_retry_at_ = std::min(parked_retry_at_, verdict.now + options_.reroute_ms);
@@ -199,6 +206,16 @@ void RouterCore::State::operation_answer(Group& group, Pending& pending, Answer&
     case Reaction::open_session:
       return session_unknown(group, pending, std::move(answer), verdict);
   }
+}
+
+// Its group is well and says when it is worth asking again. Asked a little more often than that, as its next
+// primary may think otherwise.
+void RouterCore::State::put_off(Group& group, Pending& pending, const Answer& refusal, TimeMs now) {
+  group.put_off_why = refusal.message;
+  pending.put_off = true;
+  park(pending);
+  parked_retry_at_ =
+      std::min<TimeMs>(parked_retry_at_, now + std::min(refusal.ttl_ms, options_.put_off_max_ms));
 }
 
 void RouterCore::State::session_unknown(Group& group, Pending& pending, Answer&& answer, Verdict& verdict) {
@@ -210,6 +227,8 @@ void RouterCore::State::session_unknown(Group& group, Pending& pending, Answer&&
     answer.message = refused->second.message;
     return finish(pending, std::move(answer));
   }
+  if (auto later = verdict.put_off.find(connection.slot); later != verdict.put_off.end())
+    return put_off(group, pending, later->second, verdict.now);
   const bool current = session_of(connection.base, session.generation) == pending.op.session;
   if (current && (session.state == SessionState::none || session.state == SessionState::opening)) {
     // Not opened yet, as far as this connection knows.
@@ -252,7 +271,7 @@ void RouterCore::State::late_answers(ServerId server, GroupId id, std::vector<An
     if (slot == kNone) continue;
     Pending& pending = pending_.at(slot);
     if (pending.op.session != answer.session || pending.group != group->index) continue;
-    const Reaction reaction = reaction_to(answer.status);
+    const Reaction reaction = reaction_to(answer);
     if (reaction == Reaction::wait) continue;
     // What is final is so whoever says it: it was committed. A refusal counts only from where the operation
     // waits.

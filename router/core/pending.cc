@@ -27,7 +27,7 @@ Pending* PendingTable::add(std::uint64_t base, const Operation& op, std::uint64_
   pending.slot = slot;
   pending.connection = pending.group = pending.next = pending.previous = kNone;
   pending.state = PendingState::parked;
-  pending.sent = pending.told_queued = false;
+  pending.sent = pending.told_queued = pending.put_off = false;
   return &pending;
 }
 

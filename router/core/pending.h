@@ -20,7 +20,7 @@ enum class PendingState : std::uint8_t {
   waiting,    // in its group's queue
   in_flight,  // in a call
   queued,     // the group answered "queued": it has a place in the lock's line
-  parked,     // no group to go to: no ring, or the group says it moved and the ring does not
+  parked,     // nowhere to go now: no ring, or the group says it moved and the ring does not, or put it off
 };
 
 // Names a slot at one time of its use: a slot that was freed and taken again has another arrival.
@@ -48,6 +48,7 @@ struct Pending {
   PendingState state = PendingState::free;
   bool sent = false;         // a group may have executed it
   bool told_queued = false;  // the client knows that it is queued
+  bool put_off = false;      // parked because its group put it off
 
   // Borrows from this slot, until it is freed.
   Operation view() const {

@@ -40,7 +40,7 @@ void RouterCore::State::query(ConnectionId id, std::uint64_t number, std::uint32
   }
   const TimeMs deadline = now + (deadline_ms != 0 ? deadline_ms : options_.query_timeout_ms);
   if (query.kind == Query::Kind::status) return begin_status(*connection, number, deadline, now);
-  if (query.kind == Query::Kind::list) {
+  if (query.kind == Query::Kind::list || query.kind == Query::Kind::step_down) {
     if (routes_.ready() && group_of(query.group) == nullptr) {
       return refused(Status::invalid_argument, "there is no group " + to_string(query.group));
     }
@@ -55,6 +55,23 @@ void RouterCore::State::query(ConnectionId id, std::uint64_t number, std::uint32
   queries_[++last_query_] = std::move(pending);
   queries_waiting_.push_back(last_query_);
   ++connection->queries;
+}
+
+GroupReport RouterCore::State::report_of(GroupId id) const {
+  const coordinator::ClusterView& view = routes_.view();
+  GroupReport group;
+  group.group = id;
+  if (auto config = view.groups.find(id); config != view.groups.end()) {
+    group.epoch = config->second.config.epoch;
+    group.primary = to_string(config->second.config.primary);
+    for (const auto& member : config->second.config.in_sync) group.in_sync.push_back(to_string(member));
+    group.era = config->second.config.era;
+  }
+  for (const auto& [name, member] : view.servers) {
+    if (std::find(member.groups.begin(), member.groups.end(), id) != member.groups.end())
+      group.members.push_back(to_string(member.name));
+  }
+  return group;
 }
 
 void RouterCore::State::begin_status(Connection& connection, std::uint64_t number, TimeMs deadline,
@@ -72,20 +89,7 @@ void RouterCore::State::begin_status(Connection& connection, std::uint64_t numbe
   }
   // Group numbers in order, whatever the order in which they came to be known.
   for (const auto& [id, index] : group_index_) {
-    GroupReport group;
-    group.group = id;
-    if (auto config = view.groups.find(id); config != view.groups.end()) {
-      group.epoch = config->second.config.epoch;
-      group.primary = to_string(config->second.config.primary);
-      for (const auto& member : config->second.config.in_sync) group.in_sync.push_back(to_string(member));
-      group.era = config->second.config.era;
-    }
-    for (const auto& [name, member] : view.servers) {
-      if (std::find(member.groups.begin(), member.groups.end(), id) != member.groups.end()) {
-        group.members.push_back(to_string(member.name));
-      }
-    }
-    report.groups.push_back(std::move(group));
+    report.groups.push_back(report_of(id));
   }
   if (!routes_.ready() || group_index_.empty()) {
     QueryReport result;
@@ -135,6 +139,16 @@ void RouterCore::State::send_query(std::uint64_t key, PendingQuery& query, TimeM
     queries_waiting_.push_back(key);
     return;
   }
+  if (query.query.kind == Query::Kind::step_down) {
+    // Asked of who was primary first, and of nobody else: a repeat must not depose its successor too.
+    const std::string primary = to_string(server->name);
+    if (query.query.primary.empty()) query.query.primary = primary;
+    if (query.query.primary != primary) {
+      QueryReport report;
+      report.content = report_of(id);
+      return finish_query(key, std::move(report));
+    }
+  }
   query.call = next_call(group->index);
   query.server = group->server;
   query_calls_[query.call] = key;
@@ -148,7 +162,9 @@ void RouterCore::State::queried(CallId id, bool reached, QueryReport&& report, T
   query_calls_.erase(called);
   auto found = queries_.find(key);
   if (found == queries_.end()) return;
-  const Reaction reaction = reaction_to(report.status);
+  Reaction reaction = reaction_to(report.status);
+  const bool refused = reached && report.status == Status::unavailable;
+  if (refused && found->second.query.kind == Query::Kind::step_down) reaction = Reaction::answer;
   if (!reached || reaction == Reaction::retry || reaction == Reaction::reroute) {
     const Server* server = server_of(found->second.server);
     std::string why = server != nullptr ? to_string(server->name) + ": " : "";
@@ -201,7 +217,9 @@ void RouterCore::State::finish_part(const PendingQuery& query, QueryReport&& rep
       }
       group.problem = told->problem;
     } else {
-      group.problem = report.message.empty() ? std::string(to_string(report.status)) : report.message;
+      group.problem = describe_loss(group.group);
+      if (group.problem.empty())
+        group.problem = report.message.empty() ? std::string(to_string(report.status)) : report.message;
     }
   }
   if (--assembly.parts_left != 0) return;

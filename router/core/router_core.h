@@ -44,12 +44,13 @@ struct RouterOptions {
   std::size_t queries_per_connection_max = 64;
   std::uint32_t calls_per_group_max = 1;  // submits out at a time; more arrives collects meanwhile
   std::size_t submit_operations_max = 8'192;
-  std::size_t submit_bytes_max = 4u << 20;   // of operations' strings
-  std::uint32_t submit_timeout_ms = 5'000;   // then the link is dropped and the operations are sent again
-  std::uint32_t heartbeat_tick_ms = 20;      // heartbeats alone: at most one submit per group and this
-  std::uint32_t retry_first_ms = 1;          // a group that refuses is asked again after this, doubling,
-  std::uint32_t retry_max_ms = 64;           // up to this; at once when its configuration changes
-  std::uint32_t reroute_ms = 50;             // operations without a group: again after this
+  std::size_t submit_bytes_max = 4u << 20;  // of operations' strings
+  std::uint32_t submit_timeout_ms = 5'000;  // then the link is dropped and the operations are sent again
+  std::uint32_t heartbeat_tick_ms = 20;     // heartbeats alone: at most one submit per group and this
+  std::uint32_t retry_first_ms = 1;         // a group that refuses is asked again after this, doubling,
+  std::uint32_t retry_max_ms = 64;          // up to this; at once when its configuration changes
+  std::uint32_t reroute_ms = 50;            // operations without a group: again after this
+  std::uint32_t put_off_max_ms = 250;  // operations that a group puts off: again after this at the latest
   std::uint32_t hello_timeout_ms = 10'000;   // a connection that says nothing
   std::uint32_t ready_timeout_ms = 5'000;    // a Hello that waits for the first view
   std::uint32_t bye_timeout_ms = 2'000;      // closing sessions on bye
@@ -77,10 +78,11 @@ struct Hello {
 };
 
 struct Query {
-  enum class Kind : std::uint8_t { inspect, list, status };
+  enum class Kind : std::uint8_t { inspect, list, status, step_down };
   Kind kind = Kind::status;
   std::string resource;  // inspect; list: the prefix
-  GroupId group;         // list
+  GroupId group;         // list, step_down
+  std::string primary;   // step_down: who is to give its place away; filled in by the core
   std::uint64_t cursor = 0;
   std::uint32_t limit = 0;
 };

@@ -100,6 +100,7 @@ struct Group {
   bool troubled = false;
   TimeMs troubled_since = 0;
   std::string trouble;
+  std::string put_off_why;  // the latest such refusal
 };
 
 struct Server {
@@ -209,6 +210,7 @@ class RouterCore::State {
   void expire_parked(TimeMs now);
   void expire(Pending& pending, TimeMs now);
   std::string describe(const Group& group, TimeMs now) const;
+  std::string describe_loss(GroupId group) const;  // empty: some of its in-sync set lives
   void time_out_calls(Group& group, TimeMs now, RouterOutput& output);
   bool can_send(const Group& group, TimeMs now);
   void send(Group& group, TimeMs now, RouterOutput& output);
@@ -222,12 +224,15 @@ class RouterCore::State {
     std::vector<PendingRef> back;  // to be sent again
     // Sessions (by connection slot) whose opening was refused in this call, with the group's words.
     boost::unordered_flat_map<std::uint32_t, Answer> refused;
+    // Likewise those whose opening was put off.
+    boost::unordered_flat_map<std::uint32_t, Answer> put_off;
     std::string trouble;  // not empty: the group asks to be asked later
     bool served = false;
   };
   void internal_answers(Group& group, const Call& call, std::vector<Answer>& answers, Verdict& verdict);
   void internal_answer(Group& group, const Internal& internal, Answer& answer, Verdict& verdict);
   void operation_answer(Group& group, Pending& pending, Answer&& answer, Verdict& verdict);
+  void put_off(Group& group, Pending& pending, const Answer& refusal, TimeMs now);
   void session_unknown(Group& group, Pending& pending, Answer&& answer, Verdict& verdict);
   void end_session(Group& group, Connection& connection, std::uint32_t generation, std::uint64_t cause,
                    std::vector<PendingRef>& back);
@@ -237,6 +242,7 @@ class RouterCore::State {
   void unlink(Pending& pending);
 
   // --- queries.cc ---
+  GroupReport report_of(GroupId group) const;  // by the view
   void begin_status(Connection& connection, std::uint64_t number, TimeMs deadline, TimeMs now);
   void send_query(std::uint64_t key, PendingQuery& query, TimeMs now, RouterOutput& output);
   void send_queries(TimeMs now, RouterOutput& output);

@@ -20,6 +20,11 @@ Reaction reaction_to(Status status) {
   }
 }
 
+Reaction reaction_to(const Answer& answer) {
+  const bool put_off = answer.status == Status::unavailable && answer.ttl_ms != 0;
+  return put_off ? Reaction::put_off : reaction_to(answer.status);
+}
+
 Routes::Changes Routes::update(const coordinator::ClusterView& view) {
   Changes changes;
   coordinator::ClusterView next = view;

@@ -10,6 +10,7 @@
 #include "coordinator/coordinator.h"
 #include "coordinator/core/group_config.h"
 #include "coordinator/core/ring.h"
+#include "schema/operation.h"
 #include "schema/types.h"
 
 namespace dlm::router {
@@ -19,10 +20,12 @@ enum class Reaction : std::uint8_t {
   answer,        // final: the client gets it
   wait,          // queued: the client is told, the final answer comes later
   retry,         // not (or not yet) this replica: again, when the configuration changed or after a pause
+  put_off,       // this replica, but not yet: this operation again, after the time that it tells
   reroute,       // the group does not own the resource: again, by a newer ring or after a pause
   open_session,  // the group has never seen the session: open it, then again
 };
 Reaction reaction_to(Status status);
+Reaction reaction_to(const Answer& answer);
 
 // The latest view, never going back: a group's record or a ring older than the known one is ignored, so a
 // coordinator replica that lags cannot undo a takeover.

@@ -16,16 +16,32 @@ std::string RouterCore::State::describe(const Group& group, TimeMs now) const {
   const TimeMs since = now > group.troubled_since ? now - group.troubled_since : 0;
   char seconds[32];
   std::snprintf(seconds, sizeof seconds, "%.1f", static_cast<double>(since) / 1000);
-  return to_string(group.id) + ": no primary reachable since " + seconds + " s (" + group.trouble + ")";
+  const std::string loss = describe_loss(group.id);
+  return to_string(group.id) + ": no primary reachable since " + seconds + " s (" +
+         (loss.empty() ? group.trouble : loss) + ")";
+}
+
+std::string RouterCore::State::describe_loss(GroupId id) const {
+  const coordinator::ClusterView& view = routes_.view();
+  auto record = view.groups.find(id);
+  if (record == view.groups.end()) return {};
+  std::vector<coordinator::MemberName> alive;
+  for (const auto& [name, member] : view.servers) {
+    if (std::find(member.groups.begin(), member.groups.end(), id) != member.groups.end())
+      alive.push_back(member.name);
+  }
+  const coordinator::GroupConfig& config = record->second.config;
+  return coordinator::describe(coordinator::total_loss(config, alive), config);
 }
 
 void RouterCore::State::expire(Pending& pending, TimeMs now) {
   std::string message;
   if (pending.group != kNone) {
     const Group& group = groups_[pending.group];
-    message = pending.state == PendingState::parked
-                  ? to_string(group.id) + " does not own the resource, and no newer ring has come"
-                  : describe(group, now);
+    const bool parked = pending.state == PendingState::parked;
+    message = parked && pending.put_off ? group.put_off_why
+              : parked ? to_string(group.id) + " does not own the resource, and no newer ring has come"
+                       : describe(group, now);
   } else {
     message = routes_.ready() ? "no ring: the cluster has no groups yet"
                               : "no ring: this router has not reached the coordinator yet";
@@ -73,6 +89,7 @@ void RouterCore::State::expire_parked(TimeMs now) {
   for (const PendingRef& ref : parked) {
     Pending* pending = pending_.get(ref);
     if (pending == nullptr || pending->state != PendingState::parked) continue;
+    pending->put_off = false;
     place(*pending);
     if (pending->state != PendingState::waiting || pending_.get(ref) == nullptr) continue;
     groups_[pending->group].waiting.pop_back();

@@ -9,8 +9,10 @@
 #include <chrono>
 #include <mutex>
 
+#include "schema/wire/turn.h"
+
 // How KJ runs inside Asio. KJ's event queue tells its port by setRunnable(true) that it is no longer empty;
-// the port then posts one handler, the pump, which runs the queue until it is empty. Never at once:
+// the pump then runs the queue until it is empty, at the end of the turn (see turn.h). Never at once:
 // setRunnable is called from the depths of whoever made an event, and what other handlers are about to add
 // shall leave in the same turn.
 //
@@ -102,7 +104,8 @@ struct EventLoop::Impl final : private kj::EventPort, private kj::Timer {
   void schedule_pump() {
     if (pump_scheduled || closing) return;
     pump_scheduled = true;
-    boost::asio::post(io, [this] { pump(); });
+    Turn::of(io).at_end(Turn::Phase::pump, this, nullptr,
+                        [](void* self, std::shared_ptr<void>&&) { static_cast<Impl*>(self)->pump(); });
   }
 
   void pump() {
@@ -158,7 +161,7 @@ kj::Timer& EventLoop::timer() {
 }
 
 void EventLoop::run() {
-  impl_->io.run();
+  Turn::run(impl_->io);
   impl_->io.restart();
 }
 

@@ -1,9 +1,13 @@
 #include "schema/wire/rpc_stream.h"
 
+#include <capnp/rpc.capnp.h>
 #include <capnp/serialize.h>
 #include <kj/debug.h>
 
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <cstring>
+#include <utility>
 
 #include "schema/wire/buffers.h"
 #include "schema/wire/socket_options.h"
@@ -19,9 +23,18 @@ using Message = kj::Maybe<capnp::MessageReaderAndFds>;
 constexpr std::uint64_t kSegmentsMax = 512;  // as in Cap'n Proto's own streams
 // Each getter of a structure counts what it points to against the traversal limit again.
 constexpr std::uint64_t kTraversalsOfMessage = 8;
+// A Finish waits so long for a message to ride along with.
+constexpr std::chrono::milliseconds kFinishDelay(10);
 
 kj::Exception disconnected(kj::StringPtr why) {
   return kj::Exception(kj::Exception::Type::DISCONNECTED, __FILE__, __LINE__, kj::heapString(why));
+}
+
+// Whether the peer only frees memory for it: Finish, which follows each answer. To wake a process for one
+// costs more than the call itself.
+bool can_wait(kj::ArrayPtr<const kj::ArrayPtr<const capnp::word>> segments) {
+  capnp::SegmentArrayMessageReader message(segments);
+  return message.getRoot<capnp::rpc::Message>().isFinish();
 }
 
 struct Storage {
@@ -42,6 +55,7 @@ struct RpcStream::State : std::enable_shared_from_this<State> {
   State(tcp::socket connected, const RpcLimits& rpc_limits)
       : socket(std::move(connected)),
         limits(rpc_limits),
+        finish_timer(socket.get_executor()),
         writer(socket,
                {.on_error = [this](const error_code&) { drained(); }, .on_drained = [this] { drained(); }}) {
     set_socket_options(socket);
@@ -55,6 +69,7 @@ struct RpcStream::State : std::enable_shared_from_this<State> {
   void handle_read(const error_code& error, std::size_t count);
   // Hands a message, or the end, to the waiting reader.
   void serve_reader();
+  void send_soon();
   void drained();
   // The connection is of no use any more. Null: the peer closed it.
   void lose(kj::Maybe<kj::Exception> why);
@@ -64,6 +79,8 @@ struct RpcStream::State : std::enable_shared_from_this<State> {
   capnp::ReaderOptions options;
   InputBuffer input;
   std::size_t message_bytes = 0;  // of the message at the beginning of the buffer, as far as known
+  boost::asio::steady_timer finish_timer;
+  bool finish_waiting = false;
   SocketWriter writer;
   bool reading = false;
   bool lost = false;
@@ -163,6 +180,15 @@ void RpcStream::State::serve_reader() {
   }
 }
 
+void RpcStream::State::send_soon() {
+  if (std::exchange(finish_waiting, true)) return;
+  finish_timer.expires_after(kFinishDelay);
+  finish_timer.async_wait([self = shared_from_this()](const error_code& cancelled) {
+    self->finish_waiting = false;
+    if (!cancelled && self->writer.queued_bytes() > 0) self->writer.schedule(self);
+  });
+}
+
 void RpcStream::State::drained() {
   KJ_IF_MAYBE (waiter, drain_waiter) {
     (*waiter)->fulfill();
@@ -175,6 +201,7 @@ void RpcStream::State::lose(kj::Maybe<kj::Exception> why) {
   lost = true;
   lost_why = kj::mv(why);
   writer.stop();
+  finish_timer.cancel();
   error_code ignored;
   socket.close(ignored);
   drained();
@@ -218,7 +245,11 @@ kj::Promise<void> RpcStream::writeMessage(kj::ArrayPtr<const int>,
     return why;
   }
   state_->writer.queue().append_message(segments);
-  state_->writer.schedule(state_);
+  if (can_wait(segments)) {
+    state_->send_soon();
+  } else {
+    state_->writer.schedule(state_);
+  }
   return kj::READY_NOW;
 }
 
@@ -239,6 +270,7 @@ kj::Promise<void> RpcStream::end() {
   if (state_->lost) return kj::READY_NOW;
   kj::Promise<void> flushed = kj::READY_NOW;
   if (state_->writer.queued_bytes() > 0) {
+    state_->writer.schedule(state_);
     auto waiter = kj::newPromiseAndFulfiller<void>();
     state_->drain_waiter = kj::mv(waiter.fulfiller);
     flushed = waiter.promise.exclusiveJoin(loop_.timer().afterDelay(1 * kj::SECONDS));

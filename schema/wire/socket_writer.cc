@@ -1,6 +1,6 @@
 #include "schema/wire/socket_writer.h"
 
-#include <boost/asio/post.hpp>
+#include "schema/wire/turn.h"
 
 namespace dlm::wire {
 
@@ -9,10 +9,12 @@ using boost::system::error_code;
 void SocketWriter::schedule(std::shared_ptr<void> owner) {
   if (scheduled_ || waiting_ || stopped_) return;
   scheduled_ = true;
-  boost::asio::post(socket_.get_executor(), [this, owner = std::move(owner)]() mutable {
-    scheduled_ = false;
-    flush(std::move(owner));
-  });
+  Turn::of(socket_.get_executor().context())
+      .at_end(Turn::Phase::send, this, std::move(owner), [](void* self, std::shared_ptr<void>&& kept) {
+        auto* writer = static_cast<SocketWriter*>(self);
+        writer->scheduled_ = false;
+        writer->flush(std::move(kept));
+      });
 }
 
 void SocketWriter::stop() {

@@ -23,7 +23,7 @@ class SocketWriter {
 
   // Where to append; then schedule().
   OutputBuffer& queue() { return queued_; }
-  // Sends the queue in a later handler, which keeps `owner` alive.
+  // Sends the queue at the end of the turn; until then it keeps `owner` alive.
   void schedule(std::shared_ptr<void> owner);
   std::size_t queued_bytes() const { return queued_.size_bytes() + writing_.size_bytes() - written_bytes_; }
   // Drops what is queued and sends nothing any more.

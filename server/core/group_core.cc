@@ -57,6 +57,7 @@ void broken_invariant(const char* what, const std::string& state) {
 }
 
 void GroupOutput::clear() {
+  applied.clear();
   finished.clear();
   later.clear();
   reports.clear();
@@ -85,9 +86,11 @@ void GroupCore::Impl::note(std::string line) {
 void GroupCore::Impl::turn(const Instant& now) {
   expiries_left_ = options_.expiries_per_turn_max;
   if (now.ms >= replica_.next_tick()) replica_.tick(now.ms, wanted_);
+  end_recovery_if_due(now.ms);
   do {
     carry_out(now);
   } while (advance(now));
+  answer_step_downs(now.ms);
   send_chunks(now.ms);
   hand_over_messages();
 }
@@ -103,14 +106,13 @@ bool GroupCore::Impl::advance(const Instant& now) {
   return take_barriers(now) || advanced;
 }
 
-// The first entry of an epoch: the floor of its era's tokens, and for a group that is brand new (nobody has
-// ever logged anything that could have survived) the arcs that the ring gives it.
+// The first entry of an epoch: the floor of its era's tokens, and for a group that is brand new, or begins
+// anew (nobody has ever logged anything that could have survived), the arcs that the ring gives it.
 bool GroupCore::Impl::begin_epoch(const Instant& now) {
   epoch_entries_due_ = false;
   if (replica_.role() != Role::preparing) return false;
   std::string arcs;
-  const bool is_new = !replica_.applied_index() && !replica_.last_index();
-  if (is_new) {
+  if (replica_.blank()) {
     std::vector<OwnedArc> owned;
     for (const coordinator::Arc& arc : coordinator::Ring(ring_).arcs_of(group_))
       owned.push_back({arc.begin, arc.end});
@@ -118,7 +120,7 @@ bool GroupCore::Impl::begin_epoch(const Instant& now) {
   }
   Operation op;
   op.kind = OperationKind::start_epoch;
-  op.token = FencingToken(replica_.config().config.era << 40);
+  op.token = FencingToken(replica_.config().config.era << coordinator::kEraShift);
   op.resource = arcs;
   BatchWriter writer;
   writer.stamp(now.unix_ms);
@@ -131,7 +133,10 @@ bool GroupCore::Impl::begin_epoch(const Instant& now) {
 // wanted_ until the end of the turn, where more may join them.
 void GroupCore::Impl::carry_out(const Instant& now) {
   std::vector<Batch> batches = std::exchange(wanted_.apply, {});
-  for (const Batch& batch : batches) apply(batch, now);
+  for (Batch& batch : batches) {
+    apply(batch, now);
+    out_.applied.push_back(std::move(batch));
+  }
   follow_role(now);
   answer_reads(wanted_.barrier_passed, now);
   begin_or_cancel_snapshots();
@@ -171,6 +176,7 @@ TimeMs GroupCore::Impl::next_turn() const {
   const bool may_expire =
       serving_ && replica_.can_append() && replica_.applied_index() == replica_.last_index();
   if (may_expire) next = std::min(next, clock_.next_deadline());
+  if (serving_ && recovery_until_ms_ != 0) next = std::min(next, recovery_until_ms_);
   return next;
 }
 
@@ -214,7 +220,8 @@ void GroupCore::submit(ChannelId channel, RequestId request, std::span<const Ope
   impl_->submit(channel, request, operations, now);
 }
 
-void GroupCore::query(RequestId request, GroupQuery query, const Instant&) {
+void GroupCore::query(RequestId request, GroupQuery query, const Instant& now) {
+  if (query.kind == GroupQuery::Kind::step_down) return impl_->step_down(request, query.text, now.ms);
   impl_->query(request, std::move(query));
 }
 
@@ -232,6 +239,7 @@ void GroupCore::on_view(const VersionedConfig& config, const std::vector<MemberN
   if (config.version == 0 && impl_->ring_.version == 0) return;
   impl_->note_config(config);
   impl_->replica_.on_view(config, alive, now.ms, impl_->wanted_);
+  if (std::exchange(impl_->wanted_.start_empty, false)) impl_->start_empty();
 }
 
 void GroupCore::on_proposed(bool accepted, const Instant& now) {
@@ -260,8 +268,8 @@ void GroupCore::on_link_down(const MemberName& member, bool gone, const Instant&
   impl_->replica_.on_link_down(member, gone, now.ms, impl_->wanted_);
 }
 
-bool GroupCore::step_down(const Instant& now) {
-  return impl_->replica_.step_down(now.ms, impl_->wanted_);
+bool GroupCore::step_down(const Instant& now, StepDown how) {
+  return impl_->replica_.step_down(how, now.ms, impl_->wanted_);
 }
 
 void GroupCore::turn(const Instant& now, GroupOutput& output) {

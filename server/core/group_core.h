@@ -59,15 +59,20 @@ struct GroupOptions {
 };
 
 struct GroupQuery {
-  enum class Kind : std::uint8_t { inspect, list, status };
+  // step_down is no read: it has this primary give its place to a backup, and is answered when that leads.
+  enum class Kind : std::uint8_t { inspect, list, status, step_down };
   Kind kind = Kind::status;
-  std::string text;  // inspect: the resource; list: the prefix
+  std::string text;  // inspect: the resource; list: the prefix; step_down: the member that is meant
   std::uint64_t cursor = 0;
   std::uint32_t limit = 0;
 };
 
 // What to do now, in this order.
 struct GroupOutput {
+  // What was committed and applied in this turn, in order, for whoever follows the log. The first may come
+  // after a gap: then a snapshot was installed.
+  std::vector<Batch> applied;
+
   // Results of submits: one answer for each of the operations, in any order.
   struct Finished {
     RequestId request;
@@ -139,8 +144,8 @@ class GroupCore {
   void on_reply(const AppendReply& reply, const Instant& now);
   void on_link_down(const MemberName& member, bool gone, const Instant& now);
 
-  // Gives the primary's place to a backup, for an orderly stop. False: nobody to give it to, or not primary.
-  bool step_down(const Instant& now);
+  // As in replica.h, at once; see GroupQuery for one that is answered when it is done.
+  bool step_down(const Instant& now, StepDown how = StepDown::stay_in_set);
 
   // --- what follows --------------------------------------------------------------------------------------
   // Everything to do now. Call it once after each run of inputs, and at next_turn().

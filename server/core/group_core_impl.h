@@ -35,13 +35,21 @@ struct GroupCore::Impl {
   // --- group_core_serving.cc
   bool may_serve() const { return serving_ && replica_.serving(); }
   void start_serving(const Instant& now);
+  void begin_recovery(TimeMs now);
+  void end_recovery_if_due(TimeMs now);
+  // How long no lock is granted yet, since everything was lost.
+  std::uint32_t recovery_left_ms(TimeMs now) const;
+  std::string describe_recovery(TimeMs now) const;
   void stop_serving();
   void submit(ChannelId channel, RequestId request, std::span<const Operation> operations,
               const Instant& now);
   void take(std::uint32_t slot, const Operation& op, const Instant& now);
   std::optional<Answer> refuse_at_door(const Operation& op) const;
+  std::optional<Answer> put_off(const Operation& op, TimeMs now);
   void renew_deadline(const Operation& op, const Instant& now);
   void query(RequestId request, GroupQuery query);
+  void step_down(RequestId request, const std::string& member, TimeMs now);
+  void answer_step_downs(TimeMs now);
   Reads& reads_at_end();
   void answer(const Waiter& waiter, Answer&& answer);
   void answer_not_primary(const Waiter& waiter);
@@ -58,13 +66,14 @@ struct GroupCore::Impl {
   void answer_renewal(const Reads::Renewal& renewal);
   void answer_query(const Reads::Query& read, const Instant& now);
   void fill_left_ms(LockReport& lock, const Instant& now) const;
-  GroupReport report() const;
+  GroupReport report(TimeMs now) const;
   void fail(const Reads& reads);
   std::string who_is_primary() const;
 
   // --- group_core_snapshots.cc
   void on_install(RequestId request, const MemberName& from, const Install& message, TimeMs now);
   void install_snapshot();
+  void start_empty();
   void begin_or_cancel_snapshots();
   void send_chunks(TimeMs now);
 
@@ -100,14 +109,18 @@ struct GroupCore::Impl {
   // As primary. All of it is empty while not serving.
   bool serving_ = false;
   bool epoch_entries_due_ = false;
+  // Of a group that lost everything: the epoch in which this primary began its wait, and until when; 0: over.
+  Epoch recovery_epoch_;
+  TimeMs recovery_until_ms_ = 0;
   PendingSubmits submits_;
   Collector collector_;
   std::deque<InFlight> in_flight_;
   std::size_t in_flight_bytes_ = 0;
   std::deque<Reads> reads_;  // barriers ascend; those without one at the end
   std::size_t queries_ = 0;
-  bool clients_turn_ = false;      // expiries were logged last: operations come first now
-  std::size_t expiries_left_ = 0;  // that may be logged in this turn
+  std::vector<RequestId> step_downs_;  // queries that wait for another to be primary
+  bool clients_turn_ = false;          // expiries were logged last: operations come first now
+  std::size_t expiries_left_ = 0;      // that may be logged in this turn
   // Where later answers of a session go: for sessions that have had something queued.
   boost::unordered_flat_map<SessionId, ChannelId> later_channels_;
 

@@ -9,6 +9,9 @@
 namespace dlm::server {
 namespace {
 
+// What a write to the coordinator takes, about.
+constexpr std::uint32_t kLeaseRecordedMs = 10;
+
 Answer answer_to(const Operation& op, Status status, std::string message) {
   Answer answer;
   answer.session = op.session;
@@ -40,9 +43,37 @@ bool needs_sequence(OperationKind kind) {
 void GroupCore::Impl::start_serving(const Instant& now) {
   serving_ = true;
   clock_.clear();
+  begin_recovery(now.ms);
   table_->for_each_timer([&](const TimerEvent& event) { clock_.on(event, now.ms); });
   note("serves, " + std::to_string(table_->stats().locks_held) + " locks held, " +
        std::to_string(clock_.size()) + " deadlines restarted");
+}
+
+// What the old replicas granted or renewed before they died is over when the longest lease has passed since.
+// A primary that takes over within the wait does not know how much of it has gone by, and waits anew.
+void GroupCore::Impl::begin_recovery(TimeMs now) {
+  const Epoch epoch = replica_.epoch();
+  const coordinator::GroupConfig& config = replica_.config().config;
+  if (!config.recovering || recovery_epoch_ == epoch) return;
+  recovery_epoch_ = epoch;
+  recovery_until_ms_ = now + std::max<std::uint32_t>(1, config.lease_ms_max);
+  note(describe_recovery(now));
+}
+
+void GroupCore::Impl::end_recovery_if_due(TimeMs now) {
+  if (!serving_ || recovery_until_ms_ == 0 || now < recovery_until_ms_) return;
+  recovery_until_ms_ = 0;
+  note("recovered: locks are granted again");
+  replica_.end_recovery(now, wanted_);
+}
+
+std::uint32_t GroupCore::Impl::recovery_left_ms(TimeMs now) const {
+  return recovery_until_ms_ > now ? static_cast<std::uint32_t>(recovery_until_ms_ - now) : 0;
+}
+
+std::string GroupCore::Impl::describe_recovery(TimeMs now) const {
+  const std::uint32_t left_s = (recovery_left_ms(now) + 999) / 1'000;
+  return "recovering: no grants for another " + std::to_string(left_s) + " s, all replicas were lost";
 }
 
 // What was logged may still take effect; whoever asked asks the next primary, which finds the first try's
@@ -82,6 +113,7 @@ void GroupCore::Impl::take(std::uint32_t slot, const Operation& op, const Instan
   const Waiter waiter{slot, op.session, op.sequence};
   if (!may_serve()) return answer_not_primary(waiter);
   if (std::optional<Answer> refusal = refuse_at_door(op)) return answer(waiter, std::move(*refusal));
+  if (std::optional<Answer> refusal = put_off(op, now.ms)) return answer(waiter, std::move(*refusal));
   if (op.kind == OperationKind::heartbeat) {
     renew_deadline(op, now);
     reads_at_end().heartbeats.push_back(waiter);
@@ -120,6 +152,26 @@ std::optional<Answer> GroupCore::Impl::refuse_at_door(const Operation& op) const
   return std::nullopt;
 }
 
+// What may not be done yet. The answer tells when it is worth asking again.
+std::optional<Answer> GroupCore::Impl::put_off(const Operation& op, TimeMs now) {
+  const auto later = [&](std::uint32_t retry_ms, std::string why) {
+    Answer answer = answer_to(op, Status::unavailable, to_string(group_) + " " + std::move(why));
+    answer.ttl_ms = retry_ms;
+    return answer;
+  };
+  const std::uint32_t left_ms = recovery_left_ms(now);
+  if (op.kind == OperationKind::acquire && left_ms != 0)
+    return later(left_ms, "is " + describe_recovery(now));
+
+  // Leases beyond the limit are refused by the table.
+  const bool gives_lease = op.kind == OperationKind::open_session || op.kind == OperationKind::acquire ||
+                           op.kind == OperationKind::renew;
+  if (!gives_lease || op.lease_ms > options_.table.lease_ms_max) return std::nullopt;
+  if (op.lease_ms <= replica_.config().config.lease_ms_max) return std::nullopt;
+  replica_.want_lease(coordinator::lease_step_ms(op.lease_ms, options_.table.lease_ms_max), now, wanted_);
+  return later(kLeaseRecordedMs, "has not recorded yet that so long a lease may be given");
+}
+
 // At arrival, so that the deadline can't pass while the barrier is waited for: longer than told is always
 // safe.
 void GroupCore::Impl::renew_deadline(const Operation& op, const Instant& now) {
@@ -140,6 +192,35 @@ void GroupCore::Impl::query(RequestId request, GroupQuery query) {
   } else {
     ++queries_;
     reads_at_end().queries.push_back({request, std::move(query)});
+  }
+}
+
+void GroupCore::Impl::step_down(RequestId request, const std::string& member, TimeMs now) {
+  const bool is_meant = may_serve() && member == coordinator::to_string(options_.replica.self);
+  if (!is_meant) {
+    out_.reports.push_back({request, Status::not_primary, who_is_primary(), {}});
+  } else if (!replica_.step_down(StepDown::stay_in_set, now, wanted_)) {
+    const std::string why = to_string(group_) + " has no backup in sync that could take over";
+    out_.reports.push_back({request, Status::unavailable, why, {}});
+  } else {
+    step_downs_.push_back(request);
+  }
+}
+
+void GroupCore::Impl::answer_step_downs(TimeMs now) {
+  if (step_downs_.empty() || replica_.stepping_down()) return;
+  GroupOutput::Reported reported;
+  if (replica_.role() == Role::primary) {
+    reported.status = Status::unavailable;
+    reported.message = "the backup of " + to_string(group_) + " did not take over in time";
+  } else if (replica_.config().config.primary == options_.replica.self) {
+    reported.status = Status::not_primary;  // deposed, and the record of it is still to come
+  } else {
+    reported.content = report(now);
+  }
+  for (RequestId request : std::exchange(step_downs_, {})) {
+    reported.request = request;
+    out_.reports.push_back(reported);
   }
 }
 
@@ -351,8 +432,10 @@ void GroupCore::Impl::answer_query(const Reads::Query& read, const Instant& now)
       reported.content = std::move(page);
       break;
     }
+    case GroupQuery::Kind::step_down:
+      break;  // never waits for a barrier
     case GroupQuery::Kind::status:
-      reported.content = report();
+      reported.content = report(now.ms);
       break;
   }
   out_.reports.push_back(std::move(reported));
@@ -374,7 +457,7 @@ void GroupCore::Impl::fill_left_ms(LockReport& lock, const Instant& now) const {
   }
 }
 
-GroupReport GroupCore::Impl::report() const {
+GroupReport GroupCore::Impl::report(TimeMs now) const {
   const coordinator::GroupConfig& config = replica_.config().config;
   const TableStats stats = table_->stats();
   GroupReport report;
@@ -389,6 +472,7 @@ GroupReport GroupCore::Impl::report() const {
   report.locks_held = stats.locks_held;
   report.waiters = stats.waiters;
   report.sessions = stats.sessions;
+  if (recovery_left_ms(now) != 0) report.problem = describe_recovery(now);
   return report;
 }
 

@@ -71,4 +71,12 @@ void GroupCore::Impl::install_snapshot() {
   note("snapshot installed, at " + std::to_string(replica_.applied_index().value));
 }
 
+void GroupCore::Impl::start_empty() {
+  outgoing_.reset();
+  incoming_.reset();
+  received_.reset();
+  table_ = std::make_unique<LockTable>(options_.table);
+  note("all replicas were lost: begins anew, empty, in era " + std::to_string(replica_.config().config.era));
+}
+
 }  // namespace dlm::server

@@ -119,8 +119,9 @@ class LockTable {
 
   // A snapshot of the state as it is at this moment, handed out in chunks of about `chunk_bytes` while
   // entries go on being applied: what an entry is about to change is copied first. Several writers may be
-  // at work at a time; the table must outlive them. Beginning one copies sessions, owners and the answers
-  // kept for retries at once, locks with their holders and waiters follow in the chunks.
+  // at work at a time; the table must outlive them. Beginning one copies little (numbers of free places and
+  // of ended sessions); all else follows in the chunks. The largest single step is the copy of a lock with
+  // all its waiters, or of a session with all its unacknowledged answers, that is about to change.
   class SnapshotWriter {
    public:
     virtual ~SnapshotWriter() = default;

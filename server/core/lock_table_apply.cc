@@ -250,7 +250,7 @@ void LockTable::Impl::open_session(Context& context) {
   if (index != kNil) {
     if (state.client_of(state.session(index).client) != op.client_id)
       return in_use(index, Reason::session_id_in_use);
-    state.session(index).ttl_ms = op.lease_ms;
+    state.set_ttl_ms(state.session(index), op.lease_ms);
     state.forget_answers_below(state.session(index), op.acked_below);
   } else {
     std::uint32_t client = state.intern_owner(op.client_id, {});

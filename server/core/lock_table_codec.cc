@@ -135,21 +135,19 @@ void encode_rest(const LockState& state, std::string& out) {
   Encoder to(out);
   to.number(state.last_token.value);
   to.bytes(encode_arcs(state.arcs));
-  std::vector<SessionId> tombstones = state.tombstone_ids();
-  to.number(tombstones.size());
-  for (SessionId id : tombstones) {
-    to.number(id.value);
-    to.number(static_cast<std::uint64_t>(state.tombstone(id)));
-  }
   to.number(state.expired().size());
   for (std::uint64_t token : state.expired()) to.number(token);
-  to.number(state.locks().free_list().size());
-  for (std::uint32_t index : state.locks().free_list()) to.number(index);
 }
 
 std::uint64_t fingerprint(const LockState& state) {
   std::string scratch;
   encode_rest(state, scratch);
+  Encoder numbers(scratch);
+  for (SessionId id : state.tombstone_ids()) {
+    numbers.number(id.value);
+    numbers.number(static_cast<std::uint64_t>(state.tombstone(id)));
+  }
+  for (std::uint32_t index : state.locks().free_list()) numbers.number(index);
   std::uint64_t hash = hash_of_bytes(scratch, 0);
   for (SessionId id : state.session_ids()) {
     scratch.clear();

@@ -1,7 +1,6 @@
-// Snapshots: a stream of records, each with its length. First what is small and copied when the snapshot
-// begins (owners, sessions, all that is neither session nor lock), then the locks by index, then an end
-// with a checksum. A lock that is about to change is encoded first and waits for its turn, so the stream
-// shows the table of the moment of snapshot().
+// Snapshots: a stream of records, each with its length. First owners, then sessions, then what belongs to
+// neither (free places, tombstones), then the locks by index, then an end with a checksum. What is about to
+// change is encoded first and waits for its turn, so the stream shows the table of the moment of snapshot().
 #include "server/core/lock_table_snapshot.h"
 
 #include <algorithm>
@@ -14,10 +13,19 @@
 namespace dlm::server {
 namespace {
 
-enum class Record : char { head = 'H', owner = 'O', session = 'S', rest = 'R', lock = 'L', end = 'E' };
+enum class Record : char {
+  head = 'H',
+  owner = 'O',
+  session = 'S',
+  rest = 'R',
+  tombstones = 'T',
+  free_locks = 'F',
+  lock = 'L',
+  end = 'E',
+};
 
 constexpr std::string_view kMagic = "dlm lock table";
-constexpr std::uint64_t kFormat = 1;
+constexpr std::uint64_t kFormat = 2;
 constexpr std::size_t kLengthBytes = 4;
 
 void append_length(std::size_t length, std::string& out) {
@@ -33,14 +41,45 @@ std::size_t read_length(const char* from) {
 
 // --- writing -------------------------------------------------------------------------------------
 
-class Writer final : public LockTable::SnapshotWriter, public LockWatcher {
+// The nodes of one kind, by index: which are handed out, and images of those that changed before their turn.
+class Section {
+ public:
+  explicit Section(std::uint32_t end) : end_(end), saved_(end) {}
+
+  bool done() const { return cursor_ == end_; }
+  std::uint32_t take() { return cursor_++; }
+  // Whether a node that is about to change was not handed out and has not changed before.
+  bool needs_image(std::uint32_t index) {
+    if (index < cursor_ || index >= end_ || saved_[index]) return false;
+    saved_[index] = true;
+    return true;
+  }
+  // It changed; its image is in images, or it was free at the beginning.
+  bool changed(std::uint32_t index) const { return saved_[index]; }
+
+  boost::unordered_flat_map<std::uint32_t, std::string> images;
+
+ private:
+  std::uint32_t end_;
+  std::uint32_t cursor_ = 0;
+  std::vector<bool> saved_;
+};
+
+class Writer final : public LockTable::SnapshotWriter, public StateWatcher {
  public:
   explicit Writer(LockState& state)
       : state_(state),
-        locks_end_(state.locks().size()),
-        saved_(locks_end_),
-        locks_left_(state.locks().live()) {
-    write_head();
+        owners_(state.owners().size()),
+        sessions_(state.sessions().size()),
+        locks_(state.locks().size()),
+        locks_left_(state.locks().live()),
+        free_locks_(state.locks().free_list()),
+        tombstones_(state.tombstones().begin(), state.tombstones().end()) {
+    Encoder head(scratch_);
+    head.bytes(kMagic);
+    head.number(kFormat);
+    flush(Record::head);
+    encode_rest(state_, rest_);
     state_.watch(this);
   }
   ~Writer() override { state_.unwatch(this); }
@@ -48,11 +87,9 @@ class Writer final : public LockTable::SnapshotWriter, public LockWatcher {
   Writer& operator=(const Writer&) = delete;
 
   bool next(std::size_t chunk_bytes, std::string& out) override {
-    constexpr std::uint32_t kLocksPerCallMax = 100'000;
+    constexpr std::uint32_t kStepsPerCallMax = 100'000;
     chunk_bytes = std::max<std::size_t>(chunk_bytes, 1);
-    for (std::uint32_t i = 0; i < kLocksPerCallMax && ready() < chunk_bytes && cursor_ < locks_end_; ++i)
-      write_lock();
-    if (cursor_ == locks_end_ && !ended_) write_end();
+    for (std::uint32_t i = 0; i < kStepsPerCallMax && ready() < chunk_bytes && !ended_; ++i) step();
     std::size_t taken = std::min(chunk_bytes, ready());
     out.append(buffer_, begin_, taken);
     begin_ += taken;
@@ -63,16 +100,22 @@ class Writer final : public LockTable::SnapshotWriter, public LockWatcher {
     return !(ended_ && ready() == 0);
   }
 
-  void before_change(std::uint32_t lock) override {
-    if (lock < cursor_ || lock >= locks_end_ || saved_[lock]) return;
-    saved_[lock] = true;
-    if (!state_.lock_live(lock)) return;
-    std::string image;
-    encode_lock(state_, lock, OwnerForm::index, image);
-    images_.emplace(lock, std::move(image));
+  void before_owner(std::uint32_t owner) override {
+    if (!owners_.needs_image(owner) || !state_.owner_live(owner)) return;
+    encode_owner(state_, owner, owners_.images[owner]);
+  }
+  void before_session(std::uint32_t session) override {
+    if (!sessions_.needs_image(session) || !state_.session_live(session)) return;
+    encode_session(state_, session, OwnerForm::index, sessions_.images[session]);
+  }
+  void before_lock(std::uint32_t lock) override {
+    if (!locks_.needs_image(lock) || !state_.lock_live(lock)) return;
+    encode_lock(state_, lock, OwnerForm::index, locks_.images[lock]);
   }
 
  private:
+  static constexpr std::size_t kNumbersPerRecord = 4'096;
+
   std::size_t ready() const { return buffer_.size() - begin_; }
 
   void write_record(Record kind, std::string_view body) {
@@ -83,35 +126,72 @@ class Writer final : public LockTable::SnapshotWriter, public LockWatcher {
     checksum_ = hash_of_bytes(std::string_view(buffer_).substr(from), checksum_);
   }
 
-  void write_head() {
-    Encoder head(scratch_);
-    head.bytes(kMagic);
-    head.number(kFormat);
-    flush(Record::head);
-    for (std::uint32_t owner = 0; owner < state_.owners().size(); ++owner) {
-      if (state_.owners()[owner].references == 0) continue;
-      encode_owner(state_, owner, scratch_);
-      flush(Record::owner);
-    }
-    for (SessionId id : state_.session_ids()) {
-      encode_session(state_, state_.find_session(id), OwnerForm::index, scratch_);
-      flush(Record::session);
-    }
-    encode_rest(state_, scratch_);
-    flush(Record::rest);
+  void flush(Record kind) {
+    write_record(kind, scratch_);
+    scratch_.clear();
   }
 
-  void write_lock() {
-    std::uint32_t lock = cursor_++;
-    if (!saved_[lock]) {
-      if (!state_.lock_live(lock)) return;
-      encode_lock(state_, lock, OwnerForm::index, scratch_);
-      return flush(Record::lock);
+  // One record, or the passing over of a free place.
+  void step() {
+    if (!owners_.done()) return write_owner(owners_.take());
+    if (!sessions_.done()) return write_session(sessions_.take());
+    if (!rest_.empty()) {
+      write_record(Record::rest, rest_);
+      rest_.clear();
+    } else if (tombstones_written_ < tombstones_.size()) {
+      write_tombstones();
+    } else if (free_locks_written_ < free_locks_.size()) {
+      write_free_locks();
+    } else if (!locks_.done()) {
+      write_lock(locks_.take());
+    } else {
+      write_end();
     }
-    auto image = images_.find(lock);
-    if (image == images_.end()) return;
-    write_record(Record::lock, image->second);
-    images_.erase(image);
+  }
+
+  // False: it has not changed, and what is there is to be written.
+  bool write_image(Section& section, std::uint32_t index, Record kind) {
+    if (!section.changed(index)) return false;
+    auto image = section.images.find(index);
+    if (image == section.images.end()) return true;
+    write_record(kind, image->second);
+    section.images.erase(image);
+    return true;
+  }
+
+  void write_owner(std::uint32_t owner) {
+    if (write_image(owners_, owner, Record::owner) || !state_.owner_live(owner)) return;
+    encode_owner(state_, owner, scratch_);
+    flush(Record::owner);
+  }
+
+  void write_session(std::uint32_t session) {
+    if (write_image(sessions_, session, Record::session) || !state_.session_live(session)) return;
+    encode_session(state_, session, OwnerForm::index, scratch_);
+    flush(Record::session);
+  }
+
+  void write_lock(std::uint32_t lock) {
+    if (write_image(locks_, lock, Record::lock) || !state_.lock_live(lock)) return;
+    encode_lock(state_, lock, OwnerForm::index, scratch_);
+    flush(Record::lock);
+  }
+
+  void write_tombstones() {
+    const std::size_t end = std::min(tombstones_.size(), tombstones_written_ + kNumbersPerRecord);
+    Encoder to(scratch_);
+    for (; tombstones_written_ < end; ++tombstones_written_) {
+      to.number(tombstones_[tombstones_written_].first);
+      to.number(static_cast<std::uint64_t>(tombstones_[tombstones_written_].second));
+    }
+    flush(Record::tombstones);
+  }
+
+  void write_free_locks() {
+    const std::size_t end = std::min(free_locks_.size(), free_locks_written_ + kNumbersPerRecord);
+    Encoder to(scratch_);
+    for (; free_locks_written_ < end; ++free_locks_written_) to.number(free_locks_[free_locks_written_]);
+    flush(Record::free_locks);
   }
 
   void write_end() {
@@ -121,17 +201,16 @@ class Writer final : public LockTable::SnapshotWriter, public LockWatcher {
     ended_ = true;
   }
 
-  void flush(Record kind) {
-    write_record(kind, scratch_);
-    scratch_.clear();
-  }
-
   LockState& state_;
-  const std::uint32_t locks_end_;
-  std::vector<bool> saved_;  // locks whose state of the beginning is in images_, or that were free then
+  Section owners_;
+  Section sessions_;
+  Section locks_;
   const std::uint32_t locks_left_;
-  boost::unordered_flat_map<std::uint32_t, std::string> images_;
-  std::uint32_t cursor_ = 0;
+  const std::vector<std::uint32_t> free_locks_;
+  const std::vector<std::pair<std::uint64_t, LockState::Tombstone>> tombstones_;
+  std::size_t free_locks_written_ = 0;
+  std::size_t tombstones_written_ = 0;
+  std::string rest_;    // encoded when the snapshot began; empty: written
   std::string buffer_;  // written and, from begin_ on, not handed out
   std::size_t begin_ = 0;
   std::string scratch_;
@@ -171,7 +250,7 @@ class Reader final : public LockTable::SnapshotReader {
   }
 
  private:
-  enum class Stage { head, owners, rest_read };
+  enum class Stage { head, owners, rest_read, locks };
 
   bool read_record(std::string_view record) {
     Decoder from(record.substr(1));
@@ -189,11 +268,17 @@ class Reader final : public LockTable::SnapshotReader {
       case Record::rest:
         good = stage_ == Stage::owners && read_rest(from);
         break;
+      case Record::tombstones:
+        good = stage_ == Stage::rest_read && read_tombstones(from);
+        break;
+      case Record::free_locks:
+        good = stage_ == Stage::rest_read && read_free_locks(from);
+        break;
       case Record::lock:
-        good = stage_ == Stage::rest_read && read_lock(from);
+        good = begin_locks() && read_lock(from);
         break;
       case Record::end:
-        good = stage_ == Stage::rest_read && read_end(from);
+        good = begin_locks() && read_end(from);
         break;
     }
     return good && from.ok() && from.at_end();
@@ -266,7 +351,16 @@ class Reader final : public LockTable::SnapshotReader {
     stage_ = Stage::rest_read;
     state_.last_token = FencingToken(from.number());
     if (!decode_arcs(from.bytes(SIZE_MAX), state_.arcs)) return false;
-    for (std::uint64_t left = from.number(); left != 0 && from.ok(); --left) {
+    for (std::uint64_t left = from.number_up_to(LockState::kExpiredMax); left != 0 && from.ok(); --left) {
+      FencingToken token(from.number());
+      if (state_.is_expired(token)) return false;
+      state_.add_expired(token);
+    }
+    return true;
+  }
+
+  bool read_tombstones(Decoder& from) {
+    while (from.ok() && !from.at_end()) {
       SessionId id(from.number());
       auto kind = static_cast<LockState::Tombstone>(from.number_up_to(2));
       if (kind == LockState::Tombstone::none || state_.find_session(id) != kNil ||
@@ -274,12 +368,18 @@ class Reader final : public LockTable::SnapshotReader {
         return false;
       state_.add_tombstone(id, kind);
     }
-    for (std::uint64_t left = from.number_up_to(LockState::kExpiredMax); left != 0 && from.ok(); --left) {
-      FencingToken token(from.number());
-      if (state_.is_expired(token)) return false;
-      state_.add_expired(token);
-    }
-    for (std::uint64_t left = from.number(); left != 0 && from.ok(); --left) free_.push_back(from.number32());
+    return true;
+  }
+
+  bool read_free_locks(Decoder& from) {
+    while (from.ok() && !from.at_end()) free_.push_back(from.number32());
+    return true;
+  }
+
+  bool begin_locks() {
+    if (stage_ == Stage::locks) return true;
+    if (stage_ != Stage::rest_read) return false;
+    stage_ = Stage::locks;
     free_sorted_ = free_;
     std::sort(free_sorted_.begin(), free_sorted_.end());
     return std::adjacent_find(free_sorted_.begin(), free_sorted_.end()) == free_sorted_.end();

@@ -86,6 +86,7 @@ std::uint32_t LockState::intern_owner(std::string_view client, std::string_view 
   std::uint32_t owner = find_owner(client, tag);
   if (owner == kNil) {
     owner = owners_.allocate();
+    changing_owner(owner);
     Owner& node = owners_[owner];
     node.bytes = ShortBytes(client, tag);
     node.client_bytes = static_cast<std::uint8_t>(client.size());
@@ -96,6 +97,7 @@ std::uint32_t LockState::intern_owner(std::string_view client, std::string_view 
 }
 
 void LockState::unref_owner(std::uint32_t owner) {
+  if (owners_[owner].references == 1) changing_owner(owner);
   if (--owners_[owner].references != 0) return;
   owner_index_.erase(owner);
   trim(owner_index_);
@@ -121,6 +123,7 @@ std::uint32_t LockState::add_session(SessionId id, std::uint32_t client, std::ui
                                      std::uint64_t since_unix_ms) {
   if (owners_[client].live_session != kNil || find_session(id) != kNil) return kNil;
   std::uint32_t index = sessions_.allocate();
+  for (StateWatcher* watcher : watchers_) watcher->before_session(index);
   Session& session = sessions_[index];
   session.id = id;
   session.client = client;
@@ -133,6 +136,7 @@ std::uint32_t LockState::add_session(SessionId id, std::uint32_t client, std::ui
 
 void LockState::remove_session(std::uint32_t index) {
   Session& session = sessions_[index];
+  changing_session(session);
   for (const StoredAnswer& answer : session.answers) unref_holder(answer);
   for (std::size_t i = 0; i < session.ended_waits.size(); ++i) unref_holder(session.ended_waits[i]);
   owners_[session.client].live_session = kNil;
@@ -152,15 +156,23 @@ std::vector<SessionId> LockState::session_ids() const {
 
 void LockState::forget_answers_below(Session& session, Sequence sequence) {
   if (sequence <= session.acked_below) return;
+  changing_session(session);
   session.acked_below = sequence;
   session.answers.forget_below(sequence, [this](const StoredAnswer& answer) { unref_holder(answer); });
 }
 
+void LockState::set_ttl_ms(Session& session, std::uint32_t ttl_ms) {
+  changing_session(session);
+  session.ttl_ms = ttl_ms;
+}
+
 void LockState::remember(Session& session, const StoredAnswer& answer) {
+  changing_session(session);
   if (answer.sequence < session.acked_below || !session.answers.insert(answer)) unref_holder(answer);
 }
 
 void LockState::remember_ended_wait(Session& session, const StoredAnswer& answer) {
+  changing_session(session);
   session.ended_waits.add(answer, [this](const StoredAnswer& forgotten) { unref_holder(forgotten); });
 }
 

@@ -98,13 +98,15 @@ struct NameKey {
   std::uint64_t hash;
 };
 
-// Told before a lock changes, comes or goes; how a snapshot stays what it was.
-class LockWatcher {
+// Told before something that a snapshot holds changes, comes or goes; how a snapshot stays what it was.
+class StateWatcher {
  public:
-  virtual void before_change(std::uint32_t lock) = 0;
+  virtual void before_owner(std::uint32_t owner) = 0;      // comes or goes: it never changes
+  virtual void before_session(std::uint32_t session) = 0;  // its holds and waits are the locks'
+  virtual void before_lock(std::uint32_t lock) = 0;
 
  protected:
-  ~LockWatcher() = default;
+  ~StateWatcher() = default;
 };
 
 class LockState {
@@ -124,6 +126,9 @@ class LockState {
   void unref_owner(std::uint32_t owner);
   std::string_view client_of(std::uint32_t owner) const;
   std::string_view tag_of(std::uint32_t owner) const;
+  bool owner_live(std::uint32_t index) const {
+    return index < owners_.size() && owners_[index].references != 0;
+  }
   const Slab<Owner>& owners() const { return owners_; }
 
   // --- sessions and tombstones -------------------------------------------------------------------
@@ -134,10 +139,13 @@ class LockState {
                             std::uint64_t since_unix_ms);
   // REQUIRES: it has no holds and no waits.
   void remove_session(std::uint32_t session);
+  bool session_live(std::uint32_t index) const { return index < sessions_.size() && sessions_[index].id; }
   Session& session(std::uint32_t index) { return sessions_[index]; }
   const Session& session(std::uint32_t index) const { return sessions_[index]; }
   std::uint32_t live_session_of(std::uint32_t client) const { return owners_[client].live_session; }
   std::size_t session_count() const { return sessions_.live(); }
+  const Slab<Session>& sessions() const { return sessions_; }
+  void set_ttl_ms(Session& session, std::uint32_t ttl_ms);
   std::vector<SessionId> session_ids() const;  // sorted
   void forget_answers_below(Session& session, Sequence sequence);
   // These take over the reference to the answer's holder.
@@ -149,6 +157,7 @@ class LockState {
   void add_tombstone(SessionId id, Tombstone kind) { tombstones_[id.value] = kind; }
   bool remove_tombstone(SessionId id) { return tombstones_.erase(id.value) != 0; }
   std::vector<SessionId> tombstone_ids() const;  // sorted
+  const auto& tombstones() const { return tombstones_; }
 
   // --- locks -------------------------------------------------------------------------------------
   std::uint32_t find_lock(const NameKey& key) const;
@@ -199,8 +208,8 @@ class LockState {
   std::vector<OwnedArc> arcs;
 
   // --- for snapshots -----------------------------------------------------------------------------
-  void watch(LockWatcher* watcher) { watchers_.push_back(watcher); }
-  void unwatch(LockWatcher* watcher) { std::erase(watchers_, watcher); }
+  void watch(StateWatcher* watcher) { watchers_.push_back(watcher); }
+  void unwatch(StateWatcher* watcher) { std::erase(watchers_, watcher); }
   // Rebuilding: locks and free indexes come in the order of their indexes, then which indexes are free in
   // the order of their freeing.
   std::uint32_t restore_lock(const NameKey& key, LockMode mode);
@@ -290,7 +299,15 @@ class LockState {
   };
 
   void changing(std::uint32_t lock) {
-    for (LockWatcher* watcher : watchers_) watcher->before_change(lock);
+    for (StateWatcher* watcher : watchers_) watcher->before_lock(lock);
+  }
+  void changing_owner(std::uint32_t owner) {
+    for (StateWatcher* watcher : watchers_) watcher->before_owner(owner);
+  }
+  void changing_session(const Session& session) {
+    if (watchers_.empty()) return;
+    const std::uint32_t index = find_session(session.id);
+    for (StateWatcher* watcher : watchers_) watcher->before_session(index);
   }
   void link_hold(std::uint32_t index);
   void unlink_hold(std::uint32_t index);
@@ -324,7 +341,7 @@ class LockState {
   boost::unordered_flat_map<std::uint64_t, Tombstone, MixedHash> tombstones_;
   std::deque<std::uint64_t> expired_;
   boost::unordered_flat_set<std::uint64_t, MixedHash> expired_index_;
-  std::vector<LockWatcher*> watchers_;
+  std::vector<StateWatcher*> watchers_;
 };
 
 }  // namespace dlm::server

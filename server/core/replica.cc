@@ -10,6 +10,7 @@
 namespace dlm::server {
 
 void ReplicaOutput::clear() {
+  start_empty = false;
   snapshot_installed = false;
   apply.clear();
   role_changed = false;
@@ -47,6 +48,7 @@ void Replica::Impl::advance(ReplicaOutput& out) {
     advance_primary(out);
   } else {
     take_over_if_due(out);
+    recover_if_due(out);
   }
   propose_first_record(out);
 }
@@ -73,6 +75,7 @@ void Replica::Impl::adopt_record(const VersionedConfig& config, ReplicaOutput& o
     if (pending_->reported) pending_.reset();
   }
   propose_after_ms_ = now_ms_;
+  const bool was_in_set = config_.config.has(options_.self);
   config_ = config;
   if (config.config.epoch < epoch_) {  // a message told of a newer epoch; its record is still to come
     set_role(role_in_record(), out);
@@ -83,6 +86,9 @@ void Replica::Impl::adopt_record(const VersionedConfig& config, ReplicaOutput& o
   epoch_ = config.config.epoch;
   leader_ = config.config.primary;
   if (leader_ == options_.self) {
+    // A backup that was handed the place may not have heard that it was in the set; this one took it.
+    const bool by_self = config_.config.author.starts_with(coordinator::to_string(options_.self) + "/");
+    if (config_.config.recovering && by_self && !was_in_set) start_empty(out);
     begin_reign(out);
   } else {
     set_role(role_in_record(), out);
@@ -106,7 +112,6 @@ void Replica::Impl::set_role(Role role, ReplicaOutput& out) {
 
 void Replica::Impl::propose(GroupConfig config, ReplicaOutput& out) {
   config.author = coordinator::to_string(options_.self) + "/" + std::to_string(++proposals_);
-  config.lease_ms_max = std::max(config.lease_ms_max, options_.lease_ms_max);
   pending_.emplace();
   pending_->proposal = Proposal{config_.version, std::move(config)};
   pending_->sent_at_ms = now_ms_;
@@ -148,6 +153,7 @@ void Replica::Impl::propose_first_record(ReplicaOutput& out) {
   first.primary = options_.self;
   first.in_sync = {options_.self};
   first.era = 1;
+  first.lease_ms_max = options_.lease_ms_first;
   propose(std::move(first), out);
 }
 
@@ -225,6 +231,8 @@ TimeMs Replica::Impl::next_tick() const {
   if (reign_) {
     consider(next_tick_as_primary());
     if (maybe_alone() && contact_ms_ != kNever) consider(contact_ms_ + options_.coordinator_timeout_ms);
+  } else if (role_ == Role::outsider) {
+    consider(recover_at_ms());
   } else if (role_ == Role::backup && config_.config.epoch == epoch_) {
     // More often than it takes, to notice when this process itself stood still; see see().
     consider(now_ms_ + options_.silence_timeout_ms / 4);
@@ -329,9 +337,25 @@ void Replica::next_install(const MemberName& to, std::string chunk, bool last, T
   impl_->next_install(to, std::move(chunk), last, message);
 }
 
-bool Replica::step_down(TimeMs now, ReplicaOutput& out) {
+void Replica::want_lease(std::uint32_t lease_ms, TimeMs now, ReplicaOutput& out) {
   impl_->see(now);
-  const bool begun = impl_->step_down();
+  if (impl_->reign_) impl_->reign_->lease_ms_wanted = std::max(impl_->reign_->lease_ms_wanted, lease_ms);
+  impl_->advance(out);
+}
+
+void Replica::end_recovery(TimeMs now, ReplicaOutput& out) {
+  impl_->see(now);
+  if (impl_->reign_) impl_->reign_->recovery_over = true;
+  impl_->advance(out);
+}
+
+bool Replica::stepping_down() const {
+  return impl_->reign_ && impl_->reign_->successor;
+}
+
+bool Replica::step_down(StepDown how, TimeMs now, ReplicaOutput& out) {
+  impl_->see(now);
+  const bool begun = impl_->step_down(how);
   impl_->advance(out);
   return begun;
 }
@@ -355,6 +379,9 @@ Epoch Replica::epoch() const {
 }
 const VersionedConfig& Replica::config() const {
   return impl_->config_;
+}
+bool Replica::blank() const {
+  return impl_->log_.last_index() == impl_->log_.base_index() && !impl_->log_.last_epoch();
 }
 LogIndex Replica::last_index() const {
   return impl_->log_.last_index();

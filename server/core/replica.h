@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "coordinator/core/group_config.h"
+#include "schema/limits.h"
 #include "schema/types.h"
 
 namespace dlm::server {
@@ -30,6 +31,9 @@ using coordinator::GroupConfig;
 using coordinator::MemberName;
 using coordinator::VersionedConfig;
 using TimeMs = std::uint64_t;
+
+// What becomes of a primary that gives its place away: it goes on as a backup, or is about to end.
+enum class StepDown { stay_in_set, leave_set };
 
 struct ReplicaOptions {
   GroupId group;
@@ -43,8 +47,8 @@ struct ReplicaOptions {
   std::size_t log_bytes_max =
       64u << 20;  // committed batches beyond this are trimmed; who needs them gets a snapshot
   std::size_t append_bytes_max = 4u << 20;
-  std::uint32_t lease_ms_max =
-      0;  // longest lease this server may give; goes into every record it writes, if higher
+  std::uint32_t lease_ms_first =
+      kSessionTtlMsDefault;  // lease_ms_max of the group's first record: usual leases need no write
 };
 
 struct Batch {
@@ -103,6 +107,9 @@ struct Proposal {
 
 // What to do now. The fields are done in this order.
 struct ReplicaOutput {
+  // Replace the applied state by an empty one: the group lost everything and begins anew, led by this
+  // replica. Like snapshot_installed it is to be done at once, before other inputs.
+  bool start_empty = false;
   // Replace the applied state by a finished snapshot (chunks were fed by the shell as Install came in).
   bool snapshot_installed = false;
   // Apply these, in order, before anything else is answered.
@@ -180,10 +187,18 @@ class Replica {
   std::vector<MemberName> want_install() const;
   void next_install(const MemberName& to, std::string chunk, bool last, TimeMs now, Install& message);
 
+  // Leases up to this are wanted. They may be given when config() says so, as a group that loses everything
+  // waits for as long as that says. For the primary; forgotten with its reign.
+  void want_lease(std::uint32_t lease_ms, TimeMs now, ReplicaOutput&);
+  // The wait after a total loss, which config() tells of as `recovering`, is over: has that put down. For the
+  // primary; to be said by each that finds it set, when it has waited itself.
+  void end_recovery(TimeMs now, ReplicaOutput&);
+
   // Gives the primary's place to an in-sync backup that is up to date: by compare-and-set, in order. False:
   // nobody to give it to, or not primary. True: begun; it shows as a change of role, or appends go on when it
   // failed or took longer than silence_timeout_ms.
-  bool step_down(TimeMs now, ReplicaOutput&);
+  bool step_down(StepDown how, TimeMs now, ReplicaOutput&);
+  bool stepping_down() const;
 
   void tick(TimeMs now, ReplicaOutput&);
   TimeMs next_tick() const;  // UINT64_MAX: none needed
@@ -195,6 +210,8 @@ class Replica {
   bool serving() const;
   Epoch epoch() const;  // the highest heard of, from the record or a message
   const VersionedConfig& config() const;
+  // It has never had a batch: whoever leads then begins the group, for the first time or anew.
+  bool blank() const;
   LogIndex last_index() const;
   LogIndex committed_index() const;
   LogIndex applied_index() const;  // last handed out in `apply`

@@ -76,7 +76,8 @@ std::string Replica::Impl::describe_waiting() const {
     // Members of the set that are not this one decide who leads; when none of them lives, nobody does.
     for (const MemberName& member : config_.config.in_sync)
       if (is_alive(member)) return "";
-    return list(config_.config.in_sync) + ": one of them must come back, none is alive";
+    return "its servers: " +
+           coordinator::describe(coordinator::total_loss(config_.config, alive_), config_.config);
   }
   if (!may_serve()) return "the coordinator, being alone in the set";
   if (!reign_->epoch_entries) return "the first entries of the epoch";

@@ -1,6 +1,7 @@
 // The state behind Replica, shared by its sides: replica.cc (what the coordinator says, roles, alone),
-// replica_backup.cc (receiving, taking over), replica_primary.cc (sending, committing, barriers),
-// replica_joining.cc (membership), and replica_describe.cc. Only these include it.
+// replica_backup.cc (receiving, taking over), replica_recovery.cc (when all is lost), replica_primary.cc
+// (sending, committing, barriers), replica_joining.cc (membership), and replica_describe.cc. Only these
+// include it.
 #pragma once
 
 #include <cstdint>
@@ -86,8 +87,12 @@ struct Reign {
   };
   std::optional<Snapshot> snapshot;
 
+  std::uint32_t lease_ms_wanted = 0;
+  bool recovery_over = false;
+
   MemberName successor;  // of a step_down() under way
   TimeMs step_down_since_ms = 0;
+  bool leaves_set = false;
 };
 
 // The one proposal made and not yet both reported and settled.
@@ -150,6 +155,12 @@ struct Replica::Impl {
   void take_over_if_due(ReplicaOutput& out);
   TimeMs takeover_at_ms() const;
 
+  // --- replica_recovery.cc
+  bool may_recover() const;
+  TimeMs recover_at_ms() const;
+  void recover_if_due(ReplicaOutput& out);
+  void start_empty(ReplicaOutput& out);
+
   // --- replica_primary.cc
   void begin_reign(ReplicaOutput& out);
   void end_reign(ReplicaOutput& out);
@@ -183,8 +194,8 @@ struct Replica::Impl {
   void settle_joiners();
   bool is_ready_to_join(const Peer& peer) const;
   bool wants_fresh_contact() const;
-  void propose_membership(ReplicaOutput& out);
-  bool step_down();
+  void propose_changes(ReplicaOutput& out);
+  bool step_down(StepDown how);
   void step_down_if_due(ReplicaOutput& out);
 
   // --- replica_describe.cc
@@ -204,9 +215,10 @@ struct Replica::Impl {
   LogIndex committed_;  // also the last handed out in `apply`
 
   // Receiving.
-  TimeMs heard_at_ms_ = 0;         // last word of the primary
-  bool primary_gone_ = false;      // its address refused connections
-  TimeMs lost_since_ms_ = kNever;  // since when the primary counts as lost
+  TimeMs heard_at_ms_ = 0;             // last word of the primary
+  bool primary_gone_ = false;          // its address refused connections
+  TimeMs lost_since_ms_ = kNever;      // since when the primary counts as lost
+  TimeMs all_lost_since_ms_ = kNever;  // since when the whole set is known to be lost and back
   Incoming incoming_;
 
   // Leading.

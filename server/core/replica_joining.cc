@@ -104,9 +104,9 @@ void Replica::Impl::settle_joiners() {
     if (is_ready_to_join(peer)) peer.counted = true;
 }
 
-// The set without the lost and with the counted that have all that is committed, if that differs from the
-// record.
-void Replica::Impl::propose_membership(ReplicaOutput& out) {
+// The set without the lost and with the counted that have all that is committed, the leases that are wanted,
+// and the end of a recovery, if that differs from the record.
+void Replica::Impl::propose_changes(ReplicaOutput& out) {
   if (!can_propose()) return;
   GroupConfig next = config_.config;
   bool unsettled = false;
@@ -122,13 +122,16 @@ void Replica::Impl::propose_membership(ReplicaOutput& out) {
       peer.addition_expected = config_.version;
     }
   }
-  if (unsettled || next.in_sync != config_.config.in_sync) propose(std::move(next), out);
+  if (reign_->recovery_over) next.recovering = false;
+  next.lease_ms_max = std::max(next.lease_ms_max, reign_->lease_ms_wanted);
+  if (unsettled || next != config_.config) propose(std::move(next), out);
 }
 
 // --- giving the place away -------------------------------------------------------------------------------
 
-bool Replica::Impl::step_down() {
+bool Replica::Impl::step_down(StepDown how) {
   if (role_ != Role::primary) return false;
+  reign_->leaves_set = how == StepDown::leave_set;
   if (reign_->successor) return true;
   const Peer* best = nullptr;
   for (const Peer& peer : reign_->peers)
@@ -153,6 +156,7 @@ void Replica::Impl::step_down_if_due(ReplicaOutput& out) {
   GroupConfig next = config_.config;
   next.epoch = epoch_.next();
   next.primary = peer->name;
+  if (reign_->leaves_set) std::erase(next.in_sync, options_.self);
   propose(std::move(next), out);
 }
 

@@ -89,7 +89,7 @@ void Replica::Impl::advance_primary(ReplicaOutput& out) {
   pass_barriers(out);
   begin_snapshot_if_due(out);
   for (Peer& peer : reign_->peers) pump(peer, out);
-  propose_membership(out);
+  propose_changes(out);
   step_down_if_due(out);
   touch_if_due(out);
 }

@@ -31,6 +31,22 @@ struct ClientEvent {
   std::string message;
 };
 
+namespace client {
+class Engine;
+class IoLoop;
+}  // namespace client
+
+// A thread that does the work of clients: connections, timers, callbacks. Copies stand for the same thread;
+// it ends when the last of them and the last client on it are gone.
+class IoThread {
+ public:
+  IoThread();  // throws std::system_error when no thread can be started
+
+ private:
+  friend class client::Engine;
+  std::shared_ptr<client::IoLoop> loop_;
+};
+
 struct ClientOptions {
   // "host:port" each. Empty: environment variable DLM_ROUTERS ("a:7700,b:7700"), else 127.0.0.1:7700 to
   // :7703.
@@ -41,6 +57,10 @@ struct ClientOptions {
   std::chrono::milliseconds session_ttl{kSessionTtlMsDefault};
   // How long routers or a group may be unreachable before an operation says unavailable.
   std::chrono::milliseconds request_timeout{10'000};
+  // Where the client lives; none: on a thread of its own. Many clients in a process are better off on a few
+  // threads that they share: what comes for all of them is handled in one go. The callbacks of all of them
+  // come on it, so that none may block.
+  std::optional<IoThread> io_thread;
   // Called on the client's I/O thread; must not block and must not throw.
   std::function<void(const ClientEvent&)> on_event;
 };
@@ -99,9 +119,9 @@ struct ListOptions {
   std::uint32_t limit = 1000;
 };
 
-// A client: one id, one session in each group it uses, one connection to one router at a time, one I/O
-// thread. All members are thread-safe; operations of all threads leave together. Any number of operations may
-// be under way.
+// A client: one id, one session in each group it uses, one connection to one router at a time, on one
+// I/O thread. All members are thread-safe; operations of all threads leave together. Any number of operations
+// may be under way.
 //
 // Errors common to all operations: unavailable (no router, or not the group, in request_timeout; `message`
 // says which and why), overloaded, invalid_argument (limits; a blocking call from a callback of the library),
@@ -145,6 +165,9 @@ class Client {
   // perhaps). It returns false to end the walk.
   Result<void> list(std::string_view prefix, const std::function<bool(const LockReport&)>& each);
   Result<ClusterReport> status();
+  // For operators. Has the group's primary give its place to an in-sync backup, without a noticeable pause;
+  // gives its state then, with the new primary. unavailable: it was not done, or it is not known whether.
+  Result<GroupReport> step_down(GroupId group);
 
   // The same without blocking, for async.h and event loops: `done` is called once, on the client's I/O
   // thread, never within the call. It must not block and must not throw.
@@ -158,6 +181,7 @@ class Client {
   void start_inspect(std::string_view resource, Done<LockReport> done);
   void start_list_page(const ListOptions& options, Done<LockPage> done);
   void start_status(Done<ClusterReport> done);
+  void start_step_down(GroupId group, Done<GroupReport> done);
 
  private:
   std::shared_ptr<client::Engine> engine_;

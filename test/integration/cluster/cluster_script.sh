@@ -24,9 +24,16 @@ refuses "ZooKeeper" timeout 60 "$BIN/dlm-server" --id s8 --groups g1 --listen 12
   --zookeeper "127.0.0.1:$(free_port)" --session-timeout 1s
 refuses "in use" timeout 60 "$BIN/dlm-router" --listen "$DLM_ROUTERS" --id r9 \
   --zookeeper "$(. "$DLM_CLUSTER_DIR/settings" && echo "$ZOOKEEPER")"
+primary() { dlm status --json | grep -oE '"primary":"[^"]*"' | cut -d'"' -f4; }
+before=$(primary)
+dlm admin step-down g1 | grep -q "^g1: s[12]#[0-9]* is primary now" || fail "the primary did not step down"
+[ "$(primary)" != "$before" ] || fail "$before is still primary"
+refuses "there is no group g7" dlm admin step-down g7
+refuses "takes a group like g1" dlm admin step-down s1
 "$CLUSTER" stop backup:g1 | grep -q stopped || fail "no backup was stopped"
 one_left() { [ "$(in_sync_count g1)" = 1 ]; }
 wait_until 60 one_left || fail "the stopped backup is still in the in-sync set"
+refuses "no backup in sync" dlm admin step-down g1
 dlm lock after-stop -- true || fail "no lock with one replica"
 "$CLUSTER" start s1 2>/dev/null || "$CLUSTER" start s2
 two() { [ "$(in_sync_count g1)" = 2 ]; }

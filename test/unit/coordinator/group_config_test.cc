@@ -17,7 +17,7 @@ GroupConfig sample() {
 TEST(GroupConfigJson, IsReadableByPeople) {
   EXPECT_EQ(
       to_json(sample()),
-      R"({"epoch":3,"primary":"s1#42","inSync":["s1#42","s2#7"],"era":1,"leaseMsMax":0,"author":"s1#42/17"})");
+      R"({"epoch":3,"primary":"s1#42","inSync":["s1#42","s2#7"],"era":1,"leaseMsMax":0,"recovering":false,"author":"s1#42/17"})");
 }
 
 TEST(GroupConfigJson, RoundTripsEveryField) {
@@ -26,6 +26,7 @@ TEST(GroupConfigJson, RoundTripsEveryField) {
   config.primary.incarnation = config.in_sync[0].incarnation = UINT64_MAX;
   config.era = kEraMax;
   config.lease_ms_max = UINT32_MAX;
+  config.recovering = true;
   config.author = "quote \" and\nline";
   GroupConfig read;
   std::string error;
@@ -49,30 +50,32 @@ TEST(GroupConfigJson, RefusesWhatIsNotAConfigurationAndSaysWhy) {
       {"{", "not JSON: incomplete JSON"},
       {"[]", "not a JSON object"},
       {"{}", "epoch is missing"},
-      {R"({"epoch":1,"primary":"","inSync":[],"era":1,"leaseMsMax":0,"author":"","more":1})",
+      {R"({"epoch":1,"primary":"","inSync":[],"era":1,"leaseMsMax":0,"recovering":false,"author":"","more":1})",
        "more is not a known field"},
-      {R"({"epoch":0,"primary":"","inSync":[],"era":1,"leaseMsMax":0,"author":""})",
+      {R"({"epoch":0,"primary":"","inSync":[],"era":1,"leaseMsMax":0,"recovering":false,"author":""})",
        "epoch must be a whole number from 1 to 18446744073709551615"},
-      {R"({"epoch":-1,"primary":"","inSync":[],"era":1,"leaseMsMax":0,"author":""})",
+      {R"({"epoch":-1,"primary":"","inSync":[],"era":1,"leaseMsMax":0,"recovering":false,"author":""})",
        "epoch must be a whole number from 1 to 18446744073709551615"},
-      {R"({"epoch":1.5,"primary":"","inSync":[],"era":1,"leaseMsMax":0,"author":""})",
+      {R"({"epoch":1.5,"primary":"","inSync":[],"era":1,"leaseMsMax":0,"recovering":false,"author":""})",
        "epoch must be a whole number from 1 to 18446744073709551615"},
-      {R"({"epoch":1,"primary":"","inSync":[],"era":16777216,"leaseMsMax":0,"author":""})",
+      {R"({"epoch":1,"primary":"","inSync":[],"era":16777216,"leaseMsMax":0,"recovering":false,"author":""})",
        "era must be a whole number from 1 to 16777215"},
-      {R"({"epoch":1,"primary":"","inSync":[],"era":1,"leaseMsMax":4294967296,"author":""})",
+      {R"({"epoch":1,"primary":"","inSync":[],"era":1,"leaseMsMax":4294967296,"recovering":false,"author":""})",
        "leaseMsMax must be a whole number from 0 to 4294967295"},
-      {R"({"epoch":1,"primary":7,"inSync":[],"era":1,"leaseMsMax":0,"author":""})",
+      {R"({"epoch":1,"primary":7,"inSync":[],"era":1,"leaseMsMax":0,"recovering":false,"author":""})",
        "primary must be a string"},
-      {R"({"epoch":1,"primary":"s1","inSync":[],"era":1,"leaseMsMax":0,"author":""})",
+      {R"({"epoch":1,"primary":"s1","inSync":[],"era":1,"leaseMsMax":0,"recovering":false,"author":""})",
        "primary must be a member such as \"s1#42\""},
-      {R"({"epoch":1,"primary":"s1#1","inSync":[],"era":1,"leaseMsMax":0,"author":""})",
+      {R"({"epoch":1,"primary":"s1#1","inSync":[],"era":1,"leaseMsMax":0,"recovering":false,"author":""})",
        "primary is not in inSync"},
-      {R"({"epoch":1,"primary":"","inSync":"s1#1","era":1,"leaseMsMax":0,"author":""})",
+      {R"({"epoch":1,"primary":"","inSync":"s1#1","era":1,"leaseMsMax":0,"recovering":false,"author":""})",
        "inSync must be a list"},
-      {R"({"epoch":1,"primary":"","inSync":[1],"era":1,"leaseMsMax":0,"author":""})",
+      {R"({"epoch":1,"primary":"","inSync":[1],"era":1,"leaseMsMax":0,"recovering":false,"author":""})",
        "inSync must be a list of members such as \"s1#42\""},
-      {R"({"epoch":1,"primary":"","inSync":["s1#1","s1#1"],"era":1,"leaseMsMax":0,"author":""})",
+      {R"({"epoch":1,"primary":"","inSync":["s1#1","s1#1"],"era":1,"leaseMsMax":0,"recovering":false,"author":""})",
        "inSync names s1#1 twice"},
+      {R"({"epoch":1,"primary":"","inSync":[],"era":1,"leaseMsMax":0,"recovering":0,"author":""})",
+       "recovering must be true or false"},
   };
   for (const BadConfig& bad : cases) {
     GroupConfig out = sample();
@@ -81,6 +84,46 @@ TEST(GroupConfigJson, RefusesWhatIsNotAConfigurationAndSaysWhy) {
     EXPECT_EQ(error, bad.error) << bad.json;
     EXPECT_EQ(out, sample()) << "a refused text changes nothing: " << bad.json;
   }
+}
+
+TEST(TotalLoss, IsWhenNobodyOfTheSetLivesAndOverWhenAllItsServersAreBackAnew) {
+  GroupConfig config = sample();  // s1#42 s2#7 in sync
+  struct Case {
+    std::vector<MemberName> alive;
+    bool lost;
+    std::vector<std::string> missing;
+    const char* text;
+  };
+  const Case cases[] = {
+      {{{"s1", 42}, {"s2", 7}}, false, {}, ""},
+      {{{"s2", 7}}, false, {}, ""},
+      {{{"s1", 43}, {"s2", 7}, {"s3", 1}}, false, {}, ""},
+      {{}, true, {"s1", "s2"}, "all replicas were lost (s1#42 s2#7), s1 and s2 must come back"},
+      {{{"s1", 43}}, true, {"s2"}, "all replicas were lost (s1#42 s2#7), s2 must come back"},
+      {{{"s3", 99}}, true, {"s1", "s2"}, "all replicas were lost (s1#42 s2#7), s1 and s2 must come back"},
+      // An older incarnation is news that came late, not a return.
+      {{{"s1", 43}, {"s2", 6}}, true, {"s2"}, "all replicas were lost (s1#42 s2#7), s2 must come back"},
+      {{{"s1", 43}, {"s2", 8}}, true, {}, "all replicas were lost (s1#42 s2#7), it begins anew"},
+  };
+  for (const Case& each : cases) {
+    const TotalLoss loss = total_loss(config, each.alive);
+    EXPECT_EQ(loss.lost, each.lost) << each.text;
+    EXPECT_EQ(loss.missing, each.missing) << each.text;
+    EXPECT_EQ(describe(loss, config), each.text);
+  }
+  config.in_sync.clear();
+  EXPECT_FALSE(total_loss(config, {}).lost) << "there was nothing to lose";
+}
+
+TEST(LeaseStep, DoublesFromTheDefaultUpToTheLimit) {
+  constexpr std::uint32_t kHourMs = 3'600'000;
+  EXPECT_EQ(lease_step_ms(1, kHourMs), 10'000U);
+  EXPECT_EQ(lease_step_ms(10'000, kHourMs), 10'000U);
+  EXPECT_EQ(lease_step_ms(10'001, kHourMs), 20'000U);
+  EXPECT_EQ(lease_step_ms(100'000, kHourMs), 160'000U);
+  EXPECT_EQ(lease_step_ms(kHourMs, kHourMs), kHourMs);
+  EXPECT_EQ(lease_step_ms(1'000, 2'000), 2'000U) << "no longer lease is ever given";
+  EXPECT_EQ(lease_step_ms(UINT32_MAX, UINT32_MAX), UINT32_MAX);
 }
 
 TEST(MemberName, IsReadBackAsItIsPrinted) {

@@ -68,6 +68,33 @@ TEST_F(Snapshots, ShowTheMomentTheyBeganWhateverHappensSince) {
   EXPECT_NE(table->fingerprint(), then);
 }
 
+TEST_F(Snapshots, HoldTheSessionsAndOwnersOfTheirMomentWhateverComesAndGoes) {
+  const auto session = [](int i) { return SessionId((std::uint64_t{100} + static_cast<unsigned>(i)) << 16); };
+  for (int i = 0; i < 60; ++i) {
+    open(session(i), "client " + std::to_string(i));
+    run(acquire(session(i), "lock of " + std::to_string(i), "tag " + std::to_string(i)));
+    run(acquire(session(i), "lock/0"));  // refused, and remembered with its holder
+  }
+  for (int i = 0; i < 60; i += 7) close(session(i));  // free places
+  const std::uint64_t then = table->fingerprint();
+  auto writer = table->snapshot();
+  std::vector<std::string> chunks;
+  bool more = true;
+  for (int i = 0; more; ++i) {
+    more = writer->next(40, chunks.emplace_back());
+    // From the end, so that most change before their turn; new ones take the places of those that ended.
+    expire_session(session(59 - i % 60));
+    open(session(1'000 + i), "client " + std::to_string(1'000 + i));
+    run(acquire(session(1'000 + i), "new/" + std::to_string(i), "new tag"));
+    run(acquire(session(i % 30), "lock/1"));
+    if (i % 3 == 0) close(session(1'000 + i / 2));
+  }
+  std::unique_ptr<LockTable> copy = restored(chunks);
+  ASSERT_NE(copy, nullptr);
+  EXPECT_EQ(copy->fingerprint(), then);
+  EXPECT_NE(table->fingerprint(), then);
+}
+
 TEST_F(Snapshots, SeveralCanBeWrittenAtATime) {
   fill(*this, 50);
   std::uint64_t first_moment = table->fingerprint();

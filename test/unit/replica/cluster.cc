@@ -159,6 +159,7 @@ void Cluster::to_coordinator(const Event& event) {
     // A session that ended can't write.
     const bool lives = std::binary_search(alive_.begin(), alive_.end(), event.from);
     const bool accepted = lives && proposal->expected_version == record_.version;
+    if (accepted && proposal->config.era != record_.config.era && record_.version != 0) begin_anew();
     if (accepted) {
       last_write_ms_[event.from] = std::max(last_write_ms_[event.from], event.sent_ms);
       record_ = {record_.version + 1, proposal->config};
@@ -215,14 +216,20 @@ void Cluster::carry_out(const std::string& server, ReplicaOutput& out) {
 
 void Cluster::act(const std::string& server, ReplicaOutput& out) {
   Node& node = nodes_.at(server);
+  if (out.start_empty) {
+    node.table.clear();
+    node.incoming.clear();
+    node.base = node.replica->last_index().value;
+  }
   if (out.snapshot_installed) {
     ++snapshots_installed_;
     node.table.clear();
+    if (!node.incoming.empty()) node.base = node.incoming.front().index.value - 1;
     for (const Batch& batch : node.incoming) apply(node, batch);
     node.incoming.clear();
   }
   for (const Batch& batch : out.apply) apply(node, batch);
-  if (LogIndex(node.table.size()) != node.replica->applied_index())
+  if (LogIndex(node.base + node.table.size()) != node.replica->applied_index())
     fail(server + " says it applied something else");
   ReplicaOutput again;
   if (out.role_changed) on_role(node, again);
@@ -243,7 +250,7 @@ void Cluster::act(const std::string& server, ReplicaOutput& out) {
     std::erase_if(node.snapshots,
                   [](const Snapshot& snapshot) { return snapshot.at >= snapshot.table.size(); });
     if (!node.snapshots.empty()) fail(server + " begins a second snapshot at a time");
-    node.snapshots.push_back({member, node.table, 0});
+    node.snapshots.push_back({member, node.base, node.table, 0});
   }
   if (out.propose) events_.push_back({node.name, {}, *out.propose, now_ms_});
   if (out.touch_coordinator) events_.push_back({node.name, {}, Touch{now_ms_}, now_ms_});
@@ -251,13 +258,11 @@ void Cluster::act(const std::string& server, ReplicaOutput& out) {
 }
 
 void Cluster::apply(Node& node, const Batch& batch) {
-  if (batch.index.value != node.table.size() + 1) fail(node.name.server + " applies out of order");
+  if (batch.index.value != node.base + node.table.size() + 1)
+    fail(node.name.server + " applies out of order");
   node.table.push_back(batch);
-  if (committed_.size() < batch.index.value) {
-    committed_.push_back(batch);
-  } else if (!same(committed_[batch.index.value - 1], batch)) {
+  if (!same(committed_.try_emplace(batch.index, batch).first->second, batch))
     fail(node.name.server + " applies another batch " + std::to_string(batch.index.value));
-  }
   const Replica& replica = *node.replica;
   const bool leads = replica.role() == Role::primary || replica.role() == Role::preparing;
   if (!leads) return;
@@ -306,7 +311,7 @@ void Cluster::send_chunks(Node& node) {
     found->at = end;
     Install message;
     node.replica->next_install(to, encode(part), end == found->table.size(), now_ms_, message);
-    if (message.index.value != found->table.size())
+    if (message.index.value != found->base + found->table.size())
       fail(node.name.server + " names another index for a snapshot");
     events_.push_back({node.name, to, std::move(message), now_ms_});
   }
@@ -319,6 +324,18 @@ void Cluster::check(Node& node) {
   for (const auto& [server, other] : nodes_)
     if (record_.config.has(other.name) && other.replica->last_index() < acknowledged_index_)
       fail(server + " is in the set and lacks what was acknowledged");
+}
+
+// What was acknowledged before counts no more.
+void Cluster::begin_anew() {
+  for (const MemberName& member : record_.config.in_sync) {
+    const auto node = nodes_.find(member.server);
+    if (node != nodes_.end() && node->second.name == member)
+      fail("the group begins anew, although " + coordinator::to_string(member) + " of its set lives");
+  }
+  acknowledged_.clear();
+  acknowledged_index_ = LogIndex();
+  acknowledged_in_.clear();
 }
 
 // --- clients ---------------------------------------------------------------------------------------------
@@ -344,11 +361,23 @@ std::uint64_t Cluster::barrier(const std::string& server) {
   return number;
 }
 
-bool Cluster::step_down(const std::string& server) {
+bool Cluster::step_down(const std::string& server, StepDown how) {
   ReplicaOutput out;
-  const bool begun = nodes_.at(server).replica->step_down(now_ms_, out);
+  const bool begun = nodes_.at(server).replica->step_down(how, now_ms_, out);
   carry_out(server, out);
   return begun;
+}
+
+void Cluster::want_lease(const std::string& server, std::uint32_t lease_ms) {
+  ReplicaOutput out;
+  nodes_.at(server).replica->want_lease(lease_ms, now_ms_, out);
+  carry_out(server, out);
+}
+
+void Cluster::end_recovery(const std::string& server) {
+  ReplicaOutput out;
+  nodes_.at(server).replica->end_recovery(now_ms_, out);
+  carry_out(server, out);
 }
 
 bool Cluster::passed(const std::string& server, std::uint64_t barrier) const {

@@ -87,7 +87,9 @@ class Cluster {
   // False when the replica takes none now.
   bool append(const std::string& server, const std::string& text);
   std::uint64_t barrier(const std::string& server);
-  bool step_down(const std::string& server);
+  bool step_down(const std::string& server, StepDown how = StepDown::stay_in_set);
+  void want_lease(const std::string& server, std::uint32_t lease_ms);
+  void end_recovery(const std::string& server);
   // Committed by the primary that appended it, so a client was told.
   bool acknowledged(const std::string& text) const { return acknowledged_.count(text) != 0; }
   bool passed(const std::string& server, std::uint64_t barrier) const;
@@ -106,13 +108,15 @@ class Cluster {
  private:
   struct Snapshot {
     MemberName to;
+    std::uint64_t base = 0;
     std::vector<Batch> table;
     std::size_t at = 0;
   };
   struct Node {
     MemberName name;
     std::unique_ptr<Replica> replica;
-    std::vector<Batch> table;                 // what was applied, from index 1
+    std::uint64_t base = 0;                   // the index before the first of `table`
+    std::vector<Batch> table;                 // what was applied
     std::vector<Batch> incoming;              // of a snapshot
     std::vector<Snapshot> snapshots;          // at most one
     std::map<std::uint64_t, Epoch> barriers;  // asked → the highest epoch that had committed then
@@ -128,6 +132,7 @@ class Cluster {
   void to_coordinator(const Event& event);
   void receive(Node& node, Event& event);
   void check(Node& node);
+  void begin_anew();
   void fail(const std::string& what);
   std::string server_of(const MemberName& member) const { return member ? member.server : "zk"; }
 
@@ -143,7 +148,7 @@ class Cluster {
   std::vector<MemberName> alive_;
   std::map<MemberName, TimeMs> last_write_ms_;  // when the last write that arrived was sent
 
-  std::vector<Batch> committed_;  // by anybody, from index 1
+  std::map<LogIndex, Batch> committed_;  // by anybody
   std::map<Epoch, MemberName> epoch_owners_;
   std::set<std::string> acknowledged_;
   LogIndex acknowledged_index_;

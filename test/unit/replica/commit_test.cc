@@ -324,6 +324,21 @@ TEST(ReplicaStepDown, AnUpToDateBackupGetsThePlaceAndTheOldPrimaryStaysInTheSet)
   EXPECT_EQ(cluster.violation(), "");
 }
 
+TEST(ReplicaStepDown, AServerThatIsAboutToEndLeavesTheSetInTheSameStep) {
+  Cluster cluster = started(3);
+  const std::int64_t version = cluster.record().version;
+  ASSERT_TRUE(cluster.append("s1", "a"));
+  cluster.settle();
+  cluster.cut_both("s1", "s2");  // so that it does not join anew
+  ASSERT_TRUE(cluster.step_down("s1", StepDown::leave_set));
+  cluster.settle();
+  EXPECT_EQ(cluster.record().version, version + 1) << "nobody has to remove it";
+  EXPECT_FALSE(cluster.record().config.has(cluster.name("s1")));
+  EXPECT_EQ(cluster.serving(), "s2");
+  EXPECT_TRUE(cluster.acknowledged("a"));
+  EXPECT_EQ(cluster.violation(), "");
+}
+
 TEST(ReplicaStepDown, NobodyToGiveItToIsRefused) {
   Cluster cluster = started(1);
   EXPECT_FALSE(cluster.step_down("s1"));

@@ -290,24 +290,5 @@ TEST(ReplicaTakeover, RestartedMemberIsNeverTakenForItsEarlierLife) {
   EXPECT_EQ(cluster.violation(), "");
 }
 
-TEST(ReplicaTakeover, WhenAllOfTheSetAreLostNobodyOutsideIsPromoted) {
-  Cluster cluster = started(2);
-  ASSERT_TRUE(cluster.append("s1", "a"));
-  cluster.settle();
-  const MemberName first = cluster.name("s1");
-  const MemberName second = cluster.name("s2");
-  cluster.kill("s1");
-  cluster.kill("s2");
-  cluster.unregister(first);
-  cluster.unregister(second);
-  for (const char* server : {"s1", "s2", "s3"}) cluster.start(server);
-  cluster.run_for(10'000);
-  EXPECT_EQ(cluster.serving(), "");
-  EXPECT_EQ(cluster.record().config.epoch, Epoch(1));
-  EXPECT_NE(cluster["s1"].describe().find("waiting for s1#1 s2#1"), std::string::npos)
-      << cluster["s1"].describe();
-  EXPECT_EQ(cluster.violation(), "");
-}
-
 }  // namespace
 }  // namespace dlm::server::test

@@ -96,6 +96,53 @@ TEST(Inspect, EndsAtItsDeadlineWithTheReason) {
               HasSubstr("g1: no primary reachable since 0.2 s (s1#1: it is dead"));
 }
 
+Query step_down(unsigned group) {
+  Query query;
+  query.kind = Query::Kind::step_down;
+  query.group = GroupId(group);
+  return query;
+}
+
+TEST(StepDown, IsAskedOfThePrimaryThatItMeansAndOfNobodyAfterIt) {
+  CoreDriver d;
+  d.start();
+  d.add_server("s2");
+  d.publish();
+  d.turn();
+  d.up("s2#1");
+  ConnectionId c = d.client(1);
+  d.core.query(c, 1, 0, step_down(1), d.now);
+  d.turn();
+  ASSERT_EQ(d.queries.size(), 1U);
+  EXPECT_EQ(d.queries[0].query.primary, "s1#1");
+  d.down("s1#1");  // its answer is lost
+  d.elect(1, "s2");
+  d.publish();
+  d.pass(10);
+  EXPECT_EQ(d.queries.size(), 1U) << "the new primary is not to step down too";
+  ASSERT_EQ(d.reports.size(), 1U);
+  EXPECT_EQ(d.reports[0].report.status, Status::ok);
+  EXPECT_EQ(std::get<GroupReport>(d.reports[0].report.content).primary, "s2#1");
+}
+
+TEST(StepDown, ARefusalIsTheAnswer) {
+  CoreDriver d;
+  d.start();
+  ConnectionId c = d.client(1);
+  d.core.query(c, 1, 0, step_down(1), d.now);
+  d.core.query(c, 2, 0, step_down(9), d.now);
+  d.turn();
+  ASSERT_EQ(d.queries.size(), 1U);
+  QueryReport refused;
+  refused.status = Status::unavailable;
+  refused.message = "no backup";
+  d.core.queried(d.queries[0].call, true, std::move(refused), d.now);
+  d.turn();
+  ASSERT_EQ(d.reports.size(), 2U);
+  EXPECT_EQ(d.reports[0].report.status, Status::invalid_argument) << "there is no such group";
+  EXPECT_EQ(d.reports[1].report.message, "no backup");
+}
+
 TEST(List, GoesToTheGroupThatIsNamedWithABoundedLimit) {
   RouterOptions options;
   options.list_limit_max = 50;

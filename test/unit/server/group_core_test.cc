@@ -15,7 +15,8 @@ constexpr std::uint64_t kCat = 3u << 16;
 // A cluster with a serving primary and all members in sync.
 class GroupCoreTest : public ::testing::Test {
  protected:
-  void begin(int members, const GroupOptions& options = {}) {
+  void begin(int members, GroupOptions options = {}) {
+    options.replica.lease_ms_first = options.table.lease_ms_max;  // none is put off
     cluster_ = std::make_unique<GroupCluster>(members, options);
     for (int i = 0; i < 100 && cluster_->config().in_sync.size() < static_cast<std::size_t>(members); ++i) {
       cluster_->pass_ms(50);
@@ -369,12 +370,48 @@ TEST_F(GroupCoreTest, SteppingDownHandsOverInOrder) {
   ask(open_session(kAnn, "ann"));
   Answer first = ask(acquire(kAnn, 1, "a"));
   std::string old = primary();
-  EXPECT_TRUE(cluster_->core(old).step_down({cluster_->now_ms(), 0}));
+  EXPECT_TRUE(cluster_->core(old).step_down({cluster_->now_ms(), 0}, StepDown::leave_set));
   cluster_->settle();
   cluster_->pass_ms(100);
   EXPECT_NE(primary(), old);
   EXPECT_EQ(cluster_->config().in_sync.size(), 3U);
   EXPECT_EQ(ask(acquire(kAnn, 1, "a")).token, first.token);
+}
+
+GroupQuery step_down(const std::string& member) {
+  return {GroupQuery::Kind::step_down, member, 0, 0};
+}
+
+TEST_F(GroupCoreTest, AStepDownThatIsAskedForIsAnsweredWithTheNewPrimary) {
+  begin(3);
+  const std::string old = primary();
+  const std::string member = coordinator::to_string(cluster_->config().primary);
+  const RequestId request = cluster_->query(old, step_down(member));
+  cluster_->settle();
+  ASSERT_TRUE(cluster_->is_reported(request));
+  EXPECT_NE(primary(), old);
+  const auto& reported = cluster_->report(request);
+  EXPECT_EQ(std::get<GroupReport>(reported.content).primary,
+            coordinator::to_string(cluster_->config().primary));
+  EXPECT_EQ(cluster_->config().in_sync.size(), 3U) << "it stays as a backup";
+}
+
+TEST_F(GroupCoreTest, AStepDownIsForTheMemberThatIsNamed) {
+  begin(2);
+  const std::string old = primary();
+  const std::string other = backup();
+  EXPECT_EQ(cluster_->report(cluster_->query(old, step_down("s9#1"))).status, Status::not_primary);
+  const std::string member = coordinator::to_string(cluster_->config().primary);
+  EXPECT_EQ(cluster_->report(cluster_->query(other, step_down(member))).status, Status::not_primary);
+  EXPECT_EQ(primary(), old);
+}
+
+TEST_F(GroupCoreTest, AStepDownWithoutABackupSaysSo) {
+  begin(1);
+  const std::string member = coordinator::to_string(cluster_->config().primary);
+  const auto& reported = cluster_->report(cluster_->query(primary(), step_down(member)));
+  EXPECT_EQ(reported.status, Status::unavailable);
+  EXPECT_EQ(reported.message, "g1 has no backup in sync that could take over");
 }
 
 TEST_F(GroupCoreTest, ARestartedMemberJoinsByASnapshotWhileOperationsFlow) {
