@@ -42,15 +42,15 @@ struct ClusterView {
 enum class WriteResult {
   accepted,
   conflict,     // the version was another: nothing was written; the view will show what is there
-  unavailable,  // the coordinator can't be reached, and it is known (read back) that nothing was written; or
-                // the session is closing
+  unavailable,  // the coordinator can't be reached, and it is known (read back) that nothing was written
+  unknown,      // the session ended before the outcome was known: only a view of a later session tells
 };
 
 enum class SessionState {
   connecting,  // not (or no longer) in touch; what was written stays until the session ends
   connected,
-  ended,  // expired, or refused: ephemeral registrations are gone. Final; the process must restart or
-          // register anew through a new Coordinator.
+  ended,  // expired, or refused: ephemeral registrations are gone. Final; register anew through a new
+          // Coordinator (lasting_coordinator.h does), or end the process.
 };
 
 // Runs a task on the loop that owns the user of a Coordinator. Callable from any thread.

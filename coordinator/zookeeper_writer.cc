@@ -24,7 +24,7 @@ void ZookeeperWriter::pause() {
 void ZookeeperWriter::end() {
   in_touch_ = false;
   for (auto& [name, target] : targets_) {
-    for (Write& write : target.writes) write.done(WriteResult::unavailable);
+    for (Write& write : target.writes) write.done(WriteResult::unknown);
   }
   targets_.clear();
 }

@@ -8,6 +8,7 @@
 #include <memory>
 #include <system_error>
 
+#include "coordinator/lasting_coordinator.h"
 #include "schema/wire/event_loop.h"
 #include "server/id_lock.h"
 #include "server/server_options.h"
@@ -71,8 +72,11 @@ int run(const server::ServerOptions& options) {
     loop.stop();
   };
   node = std::make_unique<server::ShardNode>(
-      loop, coordinator::make_zookeeper_coordinator(options.zookeeper, loop.executor()), options.node,
-      std::move(events));
+      loop,
+      coordinator::make_lasting_coordinator(
+          [&] { return coordinator::make_zookeeper_coordinator(options.zookeeper, loop.executor()); },
+          loop.executor()),
+      options.node, std::move(events));
   wait_for_signal();
   wait_for_inquiry();
   try {

@@ -157,7 +157,7 @@ void ShardNode::Impl::fail(const std::string& why) {
 
 void ShardNode::Impl::on_session(SessionState state, const std::string& why) {
   if (state == SessionState::ended) {
-    fail("the coordinator's session ended (" + why + "); start the server again");
+    fail("the coordinator's session ended for good (" + why + ")");
   } else if (state == SessionState::connecting) {
     session_trouble = why;
     LOG(WARNING) << "not in touch with the coordinator: " << why;
@@ -228,7 +228,7 @@ void ShardNode::Impl::init_ring_if_missing() {
   coordinator->propose_ring(0, ring, [this](WriteResult result) {
     proposing_ring = false;
     if (result == WriteResult::accepted) LOG(INFO) << "made the cluster's first ring";
-    if (result != WriteResult::unavailable || failed) return;
+    if ((result != WriteResult::unavailable && result != WriteResult::unknown) || failed) return;
     after(ring_timer, kRingRetryMs, [this] { init_ring_if_missing(); });
   });
 }

@@ -37,8 +37,9 @@ class ShardNode {
   struct Events {
     // Registered: others know it. Once.
     std::function<void()> on_ready;
-    // It can't go on: not registered in time, or the coordinator's session ended. `why` is one line that says
-    // what to do. Once; it serves nothing any more and is to be destroyed, but not from within the call.
+    // It can't go on: not registered in time, or the coordinator's session ended for good. `why` is one line
+    // that says what to do. Once; it serves nothing any more and is to be destroyed, but not from within the
+    // call.
     std::function<void(const std::string& why)> on_failed;
   };
 
