@@ -86,7 +86,8 @@ void Replica::Impl::adopt_record(const VersionedConfig& config, ReplicaOutput& o
   epoch_ = config.config.epoch;
   leader_ = config.config.primary;
   if (leader_ == options_.self) {
-    // One that has the log of this era already (it was given the place, and the record comes late) goes on with it.
+    // One that has the log of this era already (it was given the place, and the record comes late) goes on
+    // with it.
     const bool is_of_era = committed_.value >> coordinator::kEraShift >= config_.config.era;
     if (!was_in_set && config_.config.recovering && !is_of_era) start_empty(out);
     begin_reign(out);

@@ -41,8 +41,9 @@ void Beliefs::check_conflicts(const Belief& belief) const {
 }
 
 void Beliefs::end(const ClientProcess& client, client::HoldId hold, const std::string& resource) {
-  std::erase_if(by_resource_[resource],
-                [&](const Belief& b) { return b.client == &client && b.life == client.life() && b.hold == hold; });
+  std::erase_if(by_resource_[resource], [&](const Belief& b) {
+    return b.client == &client && b.life == client.life() && b.hold == hold;
+  });
 }
 
 void Beliefs::end_token(const std::string& resource, FencingToken token) {
@@ -77,7 +78,8 @@ void Beliefs::set_term(const ClientProcess& client, const client::TermDeadline& 
   }
 }
 
-void Beliefs::set_lease(const ClientProcess& client, const std::string& resource, const client::HoldEvent& event) {
+void Beliefs::set_lease(const ClientProcess& client, const std::string& resource,
+                        const client::HoldEvent& event) {
   for (Belief& belief : by_resource_[resource]) {
     if (belief.client != &client || belief.life != client.life() || belief.hold != event.hold) continue;
     const LocalMs before = belief.deadline_ms();
@@ -86,7 +88,8 @@ void Beliefs::set_lease(const ClientProcess& client, const std::string& resource
   }
 }
 
-void Beliefs::set_token(const ClientProcess& client, const std::string& resource, const client::HoldEvent& event) {
+void Beliefs::set_token(const ClientProcess& client, const std::string& resource,
+                        const client::HoldEvent& event) {
   for (Belief& belief : by_resource_[resource]) {
     if (belief.client != &client || belief.life != client.life() || belief.hold != event.hold) continue;
     if (event.token <= belief.token) world_.violated("an upgrade of " + resource + " lowered the token");
@@ -99,7 +102,8 @@ void Beliefs::check_ended(const std::string& resource, const LockModel::Hold& ho
   if (found == by_resource_.end()) return;
   for (const Belief& belief : found->second) {
     if (belief.token != hold.token || belief.owner != hold.owner || !belief.trusted()) continue;
-    world_.violated("the servers ended a hold of " + resource + " that its client trusts: " + describe(belief) + ", " +
+    world_.violated("the servers ended a hold of " + resource +
+                    " that its client trusts: " + describe(belief) + ", " +
                     std::to_string(belief.deadline_ms() - belief.client->clock_ms()) + " ms early");
   }
 }

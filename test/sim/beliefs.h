@@ -1,5 +1,5 @@
-// What the clients believe to hold, by their own clocks and deadlines: the judge of invariants 1, 2 and 6 from
-// outside the servers.
+// What the clients believe to hold, by their own clocks and deadlines: the judge of invariants 1, 2 and 6
+// from outside the servers.
 #pragma once
 
 #include <cstdint>

@@ -113,7 +113,8 @@ void ClientProcess::Life::failed(const std::string& why) {
   const bool was_stable = was_up && now() - up_since >= kStableMs;
   if (was_stable) backoff.reset();
   if (!was_up) ++failed_in_a_row;
-  const bool pause = failed_in_a_row >= self.options_.routers.size() || (was_up && now() - up_since < kPauseMsMax);
+  const bool pause =
+      failed_in_a_row >= self.options_.routers.size() || (was_up && now() - up_since < kPauseMsMax);
   if (failed_in_a_row >= self.options_.routers.size()) failed_in_a_row = 0;
   router = (router + 1) % self.options_.routers.size();
   self.post(pause ? backoff.next_ms() * kMs : 0, [this, mine] {
@@ -179,8 +180,9 @@ void ClientProcess::Life::take(ToClient& batch) {
   const auto& sessions = core.sessions().all();
   const bool unconfirmed =
       sessions.empty() || std::any_of(batch.sessions.begin(), batch.sessions.end(), is_end) ||
-      std::any_of(sessions.begin(), sessions.end(),
-                  [&](const client::GroupSession& session) { return !core.sessions().confirmed(session.group, now()); });
+      std::any_of(sessions.begin(), sessions.end(), [&](const client::GroupSession& session) {
+        return !core.sessions().confirmed(session.group, now());
+      });
   if (unconfirmed) ++heartbeats.unconfirmed;
   for (const router::SessionNotice& from : batch.sessions) {
     client::SessionNotice notice;
@@ -210,7 +212,8 @@ void ClientProcess::Life::turn() {
 }
 
 bool ClientProcess::Life::told_everything() const {
-  return out.completions.empty() && out.holds.empty() && out.terms.empty() && out.queued.empty() && out.ended.empty();
+  return out.completions.empty() && out.holds.empty() && out.terms.empty() && out.queued.empty() &&
+         out.ended.empty();
 }
 
 void ClientProcess::Life::deliver() {
@@ -261,7 +264,8 @@ void ClientProcess::Life::flush() {
     Operations frame;
     frame.acked_below = core.acked_below();
     for (Sequence sequence : unsent) {
-      if (std::optional<Operation> operation = core.operation(sequence, now())) frame.list.emplace_back(*operation);
+      if (std::optional<Operation> operation = core.operation(sequence, now()))
+        frame.list.emplace_back(*operation);
     }
     if (!frame.list.empty()) {
       if (random.percent(self.options_.doubled_percent)) send(frame);
@@ -313,7 +317,11 @@ void ClientProcess::Life::end() {
 
 ClientProcess::ClientProcess(World& world, Network& network, const std::string& name, const Clock& clock,
                              const Options& options, ClientProgram& program)
-    : Process(world, name, clock), network_(network), options_(options), program_(program), client_id_(name) {}
+    : Process(world, name, clock),
+      network_(network),
+      options_(options),
+      program_(program),
+      client_id_(name) {}
 ClientProcess::~ClientProcess() = default;
 
 void ClientProcess::begin_life() {

@@ -1,5 +1,5 @@
-// A client: the shell around its SessionCore, as client/engine.cc and router_link.cc are in a real one, and the
-// program that uses it, which is somebody else's (ClientProgram).
+// A client: the shell around its SessionCore, as client/engine.cc and router_link.cc are in a real one, and
+// the program that uses it, which is somebody else's (ClientProgram).
 #pragma once
 
 #include <cstdint>
@@ -40,8 +40,8 @@ class ClientProcess final : public Process {
     client::CoreOptions core;
     std::uint32_t doubled_percent = 0;  // frames of operations that are sent twice
   };
-  ClientProcess(World& world, Network& network, const std::string& name, const Clock& clock, const Options& options,
-                ClientProgram& program);
+  ClientProcess(World& world, Network& network, const std::string& name, const Clock& clock,
+                const Options& options, ClientProgram& program);
   ~ClientProcess() override;
 
   // The program's calls. REQUIRES: running().

@@ -35,21 +35,22 @@ void CoordinatorClient::connect() {
   if (ended_) return;
   const std::uint64_t attempt = ++attempt_;
   std::weak_ptr<bool> alive = alive_;
-  network_.connect(process_, *this, "zk", [this, alive, attempt, &network = network_, &process = process_](
-                                                 Network::Outcome outcome, LinkId link) {
-    if (alive.expired() || attempt != attempt_) {
-      if (link) network.close(link, process);
-      return;
-    }
-    if (outcome == Network::Outcome::refused) return;  // the time-out below tries again
-    link_ = link;
-    CoordinatorRequest hello;
-    hello.kind = Kind::attach;
-    hello.session = session_;
-    hello.number = options_.session_timeout_ms;
-    hello.member = options_.self;
-    request(std::move(hello), [this](const CoordinatorReply& reply) { attached(reply); });
-  });
+  network_.connect(process_, *this, "zk",
+                   [this, alive, attempt, &network = network_, &process = process_](Network::Outcome outcome,
+                                                                                    LinkId link) {
+                     if (alive.expired() || attempt != attempt_) {
+                       if (link) network.close(link, process);
+                       return;
+                     }
+                     if (outcome == Network::Outcome::refused) return;  // the time-out below tries again
+                     link_ = link;
+                     CoordinatorRequest hello;
+                     hello.kind = Kind::attach;
+                     hello.session = session_;
+                     hello.number = options_.session_timeout_ms;
+                     hello.member = options_.self;
+                     request(std::move(hello), [this](const CoordinatorReply& reply) { attached(reply); });
+                   });
   later(kConnectTimeout, [this, attempt] {
     if (attempt == attempt_ && !in_touch_) disconnected();
   });
@@ -243,7 +244,8 @@ void CoordinatorClient::touch(std::function<void(bool)> done) {
   if (!in_touch_ || enlisting_ != Enlisting::done) return later(0, [done = std::move(done)] { done(false); });
   CoordinatorRequest asked;
   asked.kind = Kind::touch;
-  request(std::move(asked), [done = std::move(done)](const CoordinatorReply& reply) { done(reply.code == Code::ok); });
+  request(std::move(asked),
+          [done = std::move(done)](const CoordinatorReply& reply) { done(reply.code == Code::ok); });
 }
 
 // --- registration ----------------------------------------------------------------------------------------

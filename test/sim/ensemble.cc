@@ -37,7 +37,8 @@ void Ensemble::expire_session_of(const std::string& process) {
 }
 
 bool Ensemble::loses_answer(const CoordinatorRequest& request, bool before) {
-  if (request.kind != Kind::write || lost_percent_ == 0 || !world_.random.percent(lost_percent_)) return false;
+  if (request.kind != Kind::write || lost_percent_ == 0 || !world_.random.percent(lost_percent_))
+    return false;
   world_.note(name(), before ? "drops a write" : "drops the answer to a write");
   return true;
 }

@@ -22,14 +22,14 @@ class Ensemble final : public Process, public Endpoint {
   void come_back();
   bool away() const { return away_; }
   void expire_session_of(const std::string& process);
-  // Of writes, this many percent are done and the connection breaks before the answer; as many break it before
-  // anything is done.
+  // Of writes, this many percent are done and the connection breaks before the answer; as many break it
+  // before anything is done.
   void lose_answers(std::uint32_t percent) { lost_percent_ = percent; }
   void delay_watches(TimeUs upto) { watch_delay_ = upto; }
 
   // Called for each change of a group's record.
-  using Observer =
-      std::function<void(GroupId, const coordinator::VersionedConfig& before, const coordinator::VersionedConfig&)>;
+  using Observer = std::function<void(GroupId, const coordinator::VersionedConfig& before,
+                                      const coordinator::VersionedConfig&)>;
   void observe(Observer observer) { observer_ = std::move(observer); }
 
   // What is true now, whoever may know it.

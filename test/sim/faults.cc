@@ -220,7 +220,8 @@ const std::vector<Fault>& all_faults() {
       {"coordinator-away", "the coordinator is gone for a while", strike_coordinator_away},
       {"session-expiries", "the coordinator ends a session", strike_session_expiries},
       {"late-watches", "changes are told late", strike_late_watches},
-      {"lost-answers", "writes to the coordinator are done and not answered, or not done", strike_lost_answers},
+      {"lost-answers", "writes to the coordinator are done and not answered, or not done",
+       strike_lost_answers},
       {"doubled-retries", "operations reach their group twice, the second time late", nullptr},
       {"total-loss", "every replica of a group dies at once", strike_total_loss},
   };
@@ -250,7 +251,8 @@ void schedule_faults(Simulation& simulation) {
     const Fault* fault = find_fault(name);
     if (fault == nullptr || fault->strike == nullptr) continue;
     // The more of them there are, the more rarely each strikes.
-    const TimeUs pause = simulation.shape().duration / 20 * std::max<std::size_t>(2, simulation.shape().faults.size()) / 4;
+    const TimeUs pause =
+        simulation.shape().duration / 20 * std::max<std::size_t>(2, simulation.shape().faults.size()) / 4;
     strike_later(simulation, *fault, random, pause);
   }
 }

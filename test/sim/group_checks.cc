@@ -42,7 +42,8 @@ std::uint64_t digest_of(const LockModel::Lock* lock) {
 
 std::uint64_t digest_of(const LockReport& report) {
   std::vector<HolderRow> rows;
-  for (const HoldReport& hold : report.holders) rows.emplace_back(hold.client_id, hold.owner_tag, hold.token, hold.count);
+  for (const HoldReport& hold : report.holders)
+    rows.emplace_back(hold.client_id, hold.owner_tag, hold.token, hold.count);
   return digest_of(rows, report.waiter_count);
 }
 
@@ -53,7 +54,8 @@ std::uint64_t base_of(std::uint64_t index) {
 
 bool says_nothing(Status status) {
   return status == Status::not_primary || status == Status::moved || status == Status::overloaded ||
-         status == Status::unavailable || status == Status::session_unknown || status == Status::client_id_in_use;
+         status == Status::unavailable || status == Status::session_unknown ||
+         status == Status::client_id_in_use;
 }
 
 }  // namespace
@@ -71,7 +73,8 @@ std::uint64_t GroupChecks::committed() const {
 
 // --- what a server did -----------------------------------------------------------------------------------
 
-void GroupChecks::on_submit(const MemberName& by, const GroupCore& core, std::span<const Operation> operations) {
+void GroupChecks::on_submit(const MemberName& by, const GroupCore& core,
+                            std::span<const Operation> operations) {
   if (!core.serving()) return;
   Arrivals& arrivals = arrivals_[core.replica().epoch()];
   arrivals.primary = by;
@@ -90,7 +93,8 @@ void GroupChecks::on_turn(const MemberName& by, const GroupCore& core, const Gro
     for (const Answer& answer : finished.answers) {
       check_answer(by, answer);
       // What is refused now comes anew later.
-      if (says_nothing(answer.status)) arrivals_[finished.epoch].numbers.erase({answer.session, answer.sequence});
+      if (says_nothing(answer.status))
+        arrivals_[finished.epoch].numbers.erase({answer.session, answer.sequence});
     }
   }
   for (const GroupOutput::Later& later : output.later)
@@ -99,7 +103,8 @@ void GroupChecks::on_turn(const MemberName& by, const GroupCore& core, const Gro
     const Epoch epoch = core.replica().epoch();
     auto [primary, is_new] = serving_.try_emplace(epoch, by);
     if (primary->second != by)
-      violated(by, "serves in epoch " + std::to_string(epoch.value) + ", which is that of " + to_string(primary->second));
+      violated(by, "serves in epoch " + std::to_string(epoch.value) + ", which is that of " +
+                       to_string(primary->second));
   }
   const std::uint64_t index = core.replica().applied_index().value;
   std::uint64_t& applied = applied_[by];
@@ -182,7 +187,8 @@ void GroupChecks::check_order(Epoch epoch, const Operation& entry) {
   if (number == arrivals.numbers.end()) return;
   if (number->second == 0) return;
   std::uint64_t& logged = arrivals.logged[std::string(entry.resource)];
-  if (number->second < logged) violated(arrivals.primary, "logs " + describe(entry) + " after one that came later");
+  if (number->second < logged)
+    violated(arrivals.primary, "logs " + describe(entry) + " after one that came later");
   logged = number->second;
   arrivals.numbers.erase(number);
 }
@@ -246,21 +252,25 @@ void GroupChecks::check_table(const GroupCore& core, const LockModel& model) con
     bool same = digest_of(report) == digest_of(&lock) && report.waiters.size() == lock.queue.size();
     for (const LockModel::Wait& wait : lock.queue) {
       if (!same) break;
-      same = report.waiters[place].client_id == wait.owner.client && report.waiters[place].owner_tag == wait.owner.tag;
+      same = report.waiters[place].client_id == wait.owner.client &&
+             report.waiters[place].owner_tag == wait.owner.tag;
       ++place;
     }
-    if (!same) world_.violated(to_string(group_) + ": the table has another state of " + resource + " than the model");
+    if (!same)
+      world_.violated(to_string(group_) + ": the table has another state of " + resource + " than the model");
   }
   if (core.table().stats().locks_held != held)
-    world_.violated(to_string(group_) + ": the table holds " + std::to_string(core.table().stats().locks_held) +
-                    " locks, the model " + std::to_string(held));
+    world_.violated(to_string(group_) + ": the table holds " +
+                    std::to_string(core.table().stats().locks_held) + " locks, the model " +
+                    std::to_string(held));
 }
 
 void GroupChecks::check_report(const LockReport& report, TimeUs asked_at) const {
   const std::uint64_t digest = digest_of(report);
   auto found = versions_.find(report.resource);
   if (found == versions_.end()) {
-    if (digest != digest_of(nullptr)) world_.violated("a read tells of a lock that never was: " + report.resource);
+    if (digest != digest_of(nullptr))
+      world_.violated("a read tells of a lock that never was: " + report.resource);
     return;
   }
   const std::vector<Version>& versions = found->second;

@@ -1,5 +1,5 @@
-// The judge of the servers of one group: what its replicas apply, serve and answer must fit one committed log,
-// and the answers must be those of the lock model (invariants 2 to 7).
+// The judge of the servers of one group: what its replicas apply, serve and answer must fit one committed
+// log, and the answers must be those of the lock model (invariants 2 to 7).
 #pragma once
 
 #include <cstdint>
@@ -27,8 +27,10 @@ class GroupChecks {
   };
   GroupChecks(World& world, GroupId group, const server::LockTableLimits& limits, Hooks hooks);
 
-  void on_submit(const server::MemberName& by, const server::GroupCore& core, std::span<const Operation> operations);
-  void on_turn(const server::MemberName& by, const server::GroupCore& core, const server::GroupOutput& output);
+  void on_submit(const server::MemberName& by, const server::GroupCore& core,
+                 std::span<const Operation> operations);
+  void on_turn(const server::MemberName& by, const server::GroupCore& core,
+               const server::GroupOutput& output);
   // Every replica that has applied everything must have the same table, and it must be the model's.
   void compare(const server::MemberName& by, const server::GroupCore& core);
   // A report of a read that was asked for then must tell what was true at some moment since.
@@ -39,9 +41,11 @@ class GroupChecks {
   std::size_t times_lost() const { return lineages_.empty() ? 0 : lineages_.size() - 1; }
 
  private:
-  // A log from its first entry on. A group that lost everything begins another, above all indexes of the first.
+  // A log from its first entry on. A group that lost everything begins another, above all indexes of the
+  // first.
   struct Lineage {
-    Lineage(const server::LockTableLimits& limits, LockModel::Events events) : model(limits, std::move(events)) {}
+    Lineage(const server::LockTableLimits& limits, LockModel::Events events)
+        : model(limits, std::move(events)) {}
     std::uint64_t base = 0;  // the index before the first
     LockModel model;
     std::vector<std::pair<Epoch, std::uint64_t>> log;  // from base + 1: epoch, hash of the entries

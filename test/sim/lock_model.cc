@@ -57,7 +57,9 @@ void LockModel::apply(const Operation& entry) {
 // One session per client; a dead id never comes back.
 void LockModel::open(const Operation& entry) {
   if (ended_.contains(entry.session)) return;
-  if (entry.lease_ms < limits_.lease_ms_min || entry.lease_ms > limits_.lease_ms_max || entry.client_id.empty()) return;
+  if (entry.lease_ms < limits_.lease_ms_min || entry.lease_ms > limits_.lease_ms_max ||
+      entry.client_id.empty())
+    return;
   auto known = sessions_.find(entry.session);
   if (known == sessions_.end()) {
     for (const auto& [id, session] : sessions_)
@@ -191,11 +193,11 @@ Outcome LockModel::again(const std::string& resource, Lock& lock, Hold& own, con
 }
 
 EndCause LockModel::why_not_held(const Operation& entry, const Lock* lock) const {
-  if (!entry.token || entry.token > last_token_ || entry.token.value <= std::uint64_t{1} << 40) return EndCause::never;
+  if (!entry.token || entry.token > last_token_ || entry.token.value <= std::uint64_t{1} << 40)
+    return EndCause::never;
   if (expired_tokens_.contains(entry.token.value)) return EndCause::expired;
-  const bool of_other = lock != nullptr && std::any_of(lock->holders.begin(), lock->holders.end(), [&](const Hold& h) {
-    return h.token == entry.token;
-  });
+  const bool of_other = lock != nullptr && std::any_of(lock->holders.begin(), lock->holders.end(),
+                                                       [&](const Hold& h) { return h.token == entry.token; });
   return of_other ? EndCause::never : EndCause::released;
 }
 
@@ -244,8 +246,8 @@ void LockModel::cancel(const Operation& entry) {
   conclude(entry, cancelled);
 }
 
-// The hold that an acquire was given or counted into, if it is still there. Of one whose answer the client has
-// acknowledged it need not be known any more into which hold it was counted.
+// The hold that an acquire was given or counted into, if it is still there. Of one whose answer the client
+// has acknowledged it need not be known any more into which hold it was counted.
 const LockModel::Hold* LockModel::hold_of(const OperationName& acquire, const std::string& resource) const {
   const Outcome* came_to = outcome(acquire);
   const Lock* lock = this->lock(resource);

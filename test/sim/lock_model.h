@@ -1,6 +1,7 @@
 // What the lock semantics of the design mean, put as plainly as possible: maps, lists, and the rules in the
 // order in which the design gives them. Fed with the committed log of a group, it says what each operation's
-// answer must be, who holds what, and what ended. Written from the design, not from LockTable, which it judges.
+// answer must be, who holds what, and what ended. Written from the design, not from LockTable, which it
+// judges.
 #pragma once
 
 #include <cstdint>
@@ -78,7 +79,8 @@ class LockModel {
     std::function<void(const OperationName& wait)> on_wait_expired;
   };
 
-  LockModel(const server::LockTableLimits& limits, Events events) : limits_(limits), events_(std::move(events)) {}
+  LockModel(const server::LockTableLimits& limits, Events events)
+      : limits_(limits), events_(std::move(events)) {}
 
   void apply(const Operation& entry);
 

@@ -34,16 +34,19 @@ std::string replay(std::uint64_t seed) {
 }
 
 void crashed(int signal) {
-  std::fprintf(stderr, "seed %llu ended in signal %d; replay with: scripts/simulate --seeds 1 --first-seed %llu%s --trace\n",
-               static_cast<unsigned long long>(running_seed), signal, static_cast<unsigned long long>(running_seed),
-               replay_options.c_str());
+  std::fprintf(
+      stderr,
+      "seed %llu ended in signal %d; replay with: scripts/simulate --seeds 1 --first-seed %llu%s --trace\n",
+      static_cast<unsigned long long>(running_seed), signal, static_cast<unsigned long long>(running_seed),
+      replay_options.c_str());
   std::signal(signal, SIG_DFL);
   std::raise(signal);
 }
 
 void usage() {
   std::puts(
-      "usage: dlm-simulate [--seeds N] [--first-seed S] [--jobs J] [--ops N] [--scenario NAME] [--faults A,B,...|none]\n"
+      "usage: dlm-simulate [--seeds N] [--first-seed S] [--jobs J] [--ops N] [--scenario NAME] [--faults "
+      "A,B,...|none]\n"
       "                    [--trace] [--keep-going] [--quiet]\n"
       "Runs N simulated clusters, each from a seed of its own. Without --faults each draws its own mixture.");
   std::puts("\nfaults:");
@@ -61,7 +64,8 @@ std::uint64_t number(const std::string& option, const char* text) {
   std::uint64_t value = 0;
   const std::string_view all = text == nullptr ? "" : text;
   auto [end, error] = std::from_chars(all.data(), all.data() + all.size(), value);
-  if (all.empty() || error != std::errc() || end != all.data() + all.size()) refuse(option + " needs a number");
+  if (all.empty() || error != std::errc() || end != all.data() + all.size())
+    refuse(option + " needs a number");
   return value;
 }
 
@@ -143,8 +147,9 @@ void add(Totals& totals, const Result& result) {
   totals.sum.hash ^= result.hash;
   if (result.failure.empty()) return;
   ++totals.failed;
-  std::printf("seed %llu FAILED: %s\n  %s\n  replay with: %s --trace\n", static_cast<unsigned long long>(result.seed),
-              result.failure.c_str(), result.shape.c_str(), replay(result.seed).c_str());
+  std::printf("seed %llu FAILED: %s\n  %s\n  replay with: %s --trace\n",
+              static_cast<unsigned long long>(result.seed), result.failure.c_str(), result.shape.c_str(),
+              replay(result.seed).c_str());
   std::fflush(stdout);
 }
 
@@ -166,19 +171,23 @@ int run(const Arguments& arguments) {
   std::atomic<std::uint64_t> next = 0;
   Totals totals;
   std::vector<std::thread> threads;
-  for (std::uint64_t i = 1; i < arguments.jobs; ++i) threads.emplace_back([&] { run_seeds(arguments, next, totals); });
+  for (std::uint64_t i = 1; i < arguments.jobs; ++i)
+    threads.emplace_back([&] { run_seeds(arguments, next, totals); });
   run_seeds(arguments, next, totals);
   for (std::thread& thread : threads) thread.join();
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
   const Result& sum = totals.sum;
   const auto as_ull = [](std::uint64_t value) { return static_cast<unsigned long long>(value); };
-  std::printf("%llu seeds, %llu failed: %llu operations, %llu grants, %llu log batches, %llu takeovers, %llu groups begun anew, "
-              "%llu faults\n",
-              as_ull(totals.seeds), as_ull(totals.failed), as_ull(sum.operations), as_ull(sum.granted),
-              as_ull(sum.committed), as_ull(sum.takeovers), as_ull(sum.groups_lost), as_ull(sum.strikes));
+  std::printf(
+      "%llu seeds, %llu failed: %llu operations, %llu grants, %llu log batches, %llu takeovers, %llu groups "
+      "begun anew, "
+      "%llu faults\n",
+      as_ull(totals.seeds), as_ull(totals.failed), as_ull(sum.operations), as_ull(sum.granted),
+      as_ull(sum.committed), as_ull(sum.takeovers), as_ull(sum.groups_lost), as_ull(sum.strikes));
   const double hours = static_cast<double>(sum.virtual_time) / kSecond / 3'600;
-  std::printf("%.1f virtual hours in %.1f s: %.2f virtual hours per second; %llu steps; hash of the runs %016llx\n", hours,
-              seconds, hours / seconds, as_ull(sum.steps), as_ull(sum.hash));
+  std::printf(
+      "%.1f virtual hours in %.1f s: %.2f virtual hours per second; %llu steps; hash of the runs %016llx\n",
+      hours, seconds, hours / seconds, as_ull(sum.steps), as_ull(sum.hash));
   return totals.failed == 0 ? 0 : 1;
 }
 

@@ -4,8 +4,8 @@
 
 namespace dlm::sim {
 
-MemberLink::MemberLink(Process& process, Network& network, const std::string& self, const server::MemberName& member,
-                       std::uint32_t call_timeout_ms, const Events& events)
+MemberLink::MemberLink(Process& process, Network& network, const std::string& self,
+                       const server::MemberName& member, std::uint32_t call_timeout_ms, const Events& events)
     : process_(process),
       member_(member),
       call_timeout_ms_(call_timeout_ms),

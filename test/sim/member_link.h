@@ -21,7 +21,8 @@ class MemberLink {
   MemberLink(Process& process, Network& network, const std::string& self, const server::MemberName& member,
              std::uint32_t call_timeout_ms, const Events& events);
 
-  // Waits for the connection when it is being made. Takes the place of a message of the group that is still out.
+  // Waits for the connection when it is being made. Takes the place of a message of the group that is still
+  // out.
   using Content = std::variant<server::Append, server::Install>;
   void send(GroupId group, Content message);
 

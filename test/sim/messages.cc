@@ -7,18 +7,30 @@ namespace {
 
 std::string name_of(OperationKind kind) {
   switch (kind) {
-    case OperationKind::open_session: return "open_session";
-    case OperationKind::close_session: return "close_session";
-    case OperationKind::acquire: return "acquire";
-    case OperationKind::release: return "release";
-    case OperationKind::renew: return "renew";
-    case OperationKind::cancel: return "cancel";
-    case OperationKind::heartbeat: return "heartbeat";
-    case OperationKind::expire_session: return "expire_session";
-    case OperationKind::expire_hold: return "expire_hold";
-    case OperationKind::expire_wait: return "expire_wait";
-    case OperationKind::forget_session: return "forget_session";
-    case OperationKind::start_epoch: return "start_epoch";
+    case OperationKind::open_session:
+      return "open_session";
+    case OperationKind::close_session:
+      return "close_session";
+    case OperationKind::acquire:
+      return "acquire";
+    case OperationKind::release:
+      return "release";
+    case OperationKind::renew:
+      return "renew";
+    case OperationKind::cancel:
+      return "cancel";
+    case OperationKind::heartbeat:
+      return "heartbeat";
+    case OperationKind::expire_session:
+      return "expire_session";
+    case OperationKind::expire_hold:
+      return "expire_hold";
+    case OperationKind::expire_wait:
+      return "expire_wait";
+    case OperationKind::forget_session:
+      return "forget_session";
+    case OperationKind::start_epoch:
+      return "start_epoch";
   }
   return "?";
 }
@@ -75,7 +87,8 @@ std::string describe(const Operation& op) {
 }
 
 std::string describe(const Answer& answer) {
-  std::string text = "#" + std::to_string(answer.sequence.value) + " " + std::string(to_string(answer.status));
+  std::string text =
+      "#" + std::to_string(answer.sequence.value) + " " + std::string(to_string(answer.status));
   if (answer.token) text += " token " + std::to_string(answer.token.value);
   if (answer.count != 0) text += " count " + std::to_string(answer.count);
   return text;
@@ -102,19 +115,21 @@ std::string describe(const Message& message) {
           [](const LateAnswers& m) { return to_string(m.group) + " later: " + all_of(m.answers); },
           [](const LateTaken& m) { return to_string(m.group) + " later ones taken"; },
           [](const Replicate& m) {
-            return to_string(m.group) + " " + std::visit([](const auto& one) { return text_of(one); }, m.message);
+            return to_string(m.group) + " " +
+                   std::visit([](const auto& one) { return text_of(one); }, m.message);
           },
           [](const Replicated& m) {
             return to_string(m.group) + (m.reply.accepted ? " has " : " refuses, has ") +
-                   std::to_string(m.reply.last_index.value) + ", epoch " + std::to_string(m.reply.epoch.value) +
-                   " round " + std::to_string(m.reply.round);
+                   std::to_string(m.reply.last_index.value) + ", epoch " +
+                   std::to_string(m.reply.epoch.value) + " round " + std::to_string(m.reply.round);
           },
           [](const CallFailed& m) { return to_string(m.group) + " call failed"; },
           [](const CoordinatorRequest& m) {
-            static const char* const kKinds[] = {"attach", "ping", "read", "write", "read_note", "fence", "enlist",
-                                                 "touch"};
+            static const char* const kKinds[] = {"attach",    "ping",  "read",   "write",
+                                                 "read_note", "fence", "enlist", "touch"};
             std::string text = std::string("coordinator: ") + kKinds[static_cast<int>(m.kind)];
-            return m.kind == CoordinatorRequest::Kind::write ? text + " " + coordinator::to_json(m.config) : text;
+            return m.kind == CoordinatorRequest::Kind::write ? text + " " + coordinator::to_json(m.config)
+                                                             : text;
           },
           [](const CoordinatorReply& m) {
             static const char* const kCodes[] = {"ok", "expired", "bad version", "bad note", "taken", "lost"};

@@ -1,5 +1,5 @@
-// What processes send each other: the contents of the wire protocols (schema/*.capnp) and of the coordinator's,
-// as plain values.
+// What processes send each other: the contents of the wire protocols (schema/*.capnp) and of the
+// coordinator's, as plain values.
 #pragma once
 
 #include <cstdint>
@@ -133,10 +133,10 @@ struct CoordinatorReply {
   enum class Code : std::uint8_t { ok, expired, bad_version, bad_note, taken, lost };
   std::uint64_t request = 0;
   Code code = Code::ok;
-  std::uint64_t session = 0;  // attach
-  Part part;                  // read
+  std::uint64_t session = 0;      // attach
+  Part part;                      // read
   coordinator::ClusterView view;  // read: its part of it
-  std::uint64_t number = 0;   // read_note
+  std::uint64_t number = 0;       // read_note
   std::int64_t note_version = -1;
 };
 
@@ -144,9 +144,10 @@ struct Changed {  // a watch fires
   Part part;
 };
 
-using Message = std::variant<Hello, Welcome, Refusal, Operations, Beat, ClientQuery, Bye, ToClient, ReportToClient,
-                             Greet, Greeted, Submit, Query, Submitted, Queried, LateAnswers, LateTaken, Replicate,
-                             Replicated, CallFailed, CoordinatorRequest, CoordinatorReply, Changed>;
+using Message =
+    std::variant<Hello, Welcome, Refusal, Operations, Beat, ClientQuery, Bye, ToClient, ReportToClient, Greet,
+                 Greeted, Submit, Query, Submitted, Queried, LateAnswers, LateTaken, Replicate, Replicated,
+                 CallFailed, CoordinatorRequest, CoordinatorReply, Changed>;
 
 // One line for the transcript.
 std::string describe(const Message& message);

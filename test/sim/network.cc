@@ -6,7 +6,7 @@
 namespace dlm::sim {
 namespace {
 
-constexpr TimeUs kRetransmit = 200 * kMs;   // how soon after a mend the held back comes through, at most
+constexpr TimeUs kRetransmit = 200 * kMs;     // how soon after a mend the held back comes through, at most
 constexpr TimeUs kTcpPatience = 8 * kSecond;  // then the sender's kernel gives up
 constexpr TimeUs kConnectTime = 50;
 
@@ -36,28 +36,28 @@ void Network::connect(Process& from, Endpoint& origin, const std::string& to, Co
   Process* target = find(to);
   if (target == nullptr || is_cut(from, *target)) return;
   const std::uint64_t life = from.life();
-  world_.after(delay(from, *target) + kConnectTime, [this, &from, &origin, target, life, done = std::move(done)] {
-    if (is_cut(*target, from) || !from.alive() || from.life() != life) return;
-    Endpoint* acceptor = target->alive() ? target->acceptor() : nullptr;
-    const TimeUs back = delay(*target, from);
-    if (acceptor == nullptr) {
-      world_.after(back, [&from, life, done] {
-        from.enter(life, [done] { done(Outcome::refused, LinkId()); });
+  world_.after(
+      delay(from, *target) + kConnectTime, [this, &from, &origin, target, life, done = std::move(done)] {
+        if (is_cut(*target, from) || !from.alive() || from.life() != life) return;
+        Endpoint* acceptor = target->alive() ? target->acceptor() : nullptr;
+        const TimeUs back = delay(*target, from);
+        if (acceptor == nullptr) {
+          world_.after(
+              back, [&from, life, done] { from.enter(life, [done] { done(Outcome::refused, LinkId()); }); });
+          return;
+        }
+        Connection& connection = connections_.emplace_back();
+        const LinkId link(connections_.size());
+        connection.ends[0].process = &from;
+        connection.ends[0].life = life;
+        connection.ends[0].endpoint = &origin;
+        connection.ends[1].process = target;
+        connection.ends[1].life = target->life();
+        connection.ends[1].endpoint = acceptor;
+        world_.after(back, [&from, life, done, link] {
+          from.enter(life, [done, link] { done(Outcome::established, link); });
+        });
       });
-      return;
-    }
-    Connection& connection = connections_.emplace_back();
-    const LinkId link(connections_.size());
-    connection.ends[0].process = &from;
-    connection.ends[0].life = life;
-    connection.ends[0].endpoint = &origin;
-    connection.ends[1].process = target;
-    connection.ends[1].life = target->life();
-    connection.ends[1].endpoint = acceptor;
-    world_.after(back, [&from, life, done, link] {
-      from.enter(life, [done, link] { done(Outcome::established, link); });
-    });
-  });
 }
 
 void Network::send(LinkId link, const Process& from, Message message) {
@@ -160,8 +160,8 @@ void Network::shut(LinkId link, int side, TimeUs delay) {
 void Network::reset_connections_between(const Process& a, const Process& b) {
   for (std::size_t i = 0; i < connections_.size(); ++i) {
     End* ends = connections_[i].ends;
-    const bool theirs = (ends[0].process == &a && ends[1].process == &b) ||
-                        (ends[0].process == &b && ends[1].process == &a);
+    const bool theirs =
+        (ends[0].process == &a && ends[1].process == &b) || (ends[0].process == &b && ends[1].process == &a);
     if (!theirs || (!ends[0].open && !ends[1].open)) continue;
     for (int side = 0; side < 2; ++side) {
       ends[side].arriving.clear();

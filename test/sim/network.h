@@ -54,7 +54,9 @@ class Network {
   void cut(const Process& from, const Process& to) { ++blocked(from.node(), to.node()); }
   void mend(const Process& from, const Process& to) { --blocked(from.node(), to.node()); }
   bool is_cut(const Process& from, const Process& to) { return blocked(from.node(), to.node()) > 0; }
-  void slow_down(const Process& from, const Process& to, TimeUs delay) { extra(from.node(), to.node()) = delay; }
+  void slow_down(const Process& from, const Process& to, TimeUs delay) {
+    extra(from.node(), to.node()) = delay;
+  }
   // Both ends see the connection break; what was on its way is lost.
   void reset_connections_between(const Process& a, const Process& b);
   // Its kernel resets them all. Without power nobody is told, until it answers again.

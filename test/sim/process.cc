@@ -59,7 +59,8 @@ void Process::thaw() {
 }
 
 void Process::post(TimeUs delay, Task task) {
-  world_.after(delay, [this, life = life_, task = std::move(task)]() mutable { enter(life, std::move(task)); });
+  world_.after(delay,
+               [this, life = life_, task = std::move(task)]() mutable { enter(life, std::move(task)); });
 }
 
 void Process::post_at_clock(LocalMs at, Task task) {

@@ -213,14 +213,15 @@ void RouterNode::Life::submit(const router::Submit& submit) {
   found->second.link->send(std::move(message));
 }
 
-// Copies that come late, of clients that are still connected here: a copy by a router that its client has left would
-// draw the client's later answers there, which the service does not survive yet.
+// Copies that come late, of clients that are still connected here: a copy by a router that its client has
+// left would draw the client's later answers there, which the service does not survive yet.
 void RouterNode::Life::double_later(const Submit& message, ServerId server) {
   if (!self.world().random.percent(self.options_.doubled_percent)) return;
   Submit copy = message;
   copy.call = 0;
   std::erase_if(copy.operations, [](const OwnedOperation& operation) {
-    return operation.view().kind == OperationKind::heartbeat || operation.view().kind == OperationKind::close_session;
+    return operation.view().kind == OperationKind::heartbeat ||
+           operation.view().kind == OperationKind::close_session;
   });
   self.post(self.world().random.below(self.options_.doubled_delay + 1), [this, copy, server]() mutable {
     std::erase_if(copy.operations, [this](const OwnedOperation& operation) {

@@ -23,7 +23,8 @@ class RouterNode final : public Process {
     std::uint32_t doubled_percent = 0;  // submits that reach the group twice, the second time late
     TimeUs doubled_delay = 0;           // at most
   };
-  RouterNode(World& world, Network& network, const std::string& name, const Clock& clock, const Options& options);
+  RouterNode(World& world, Network& network, const std::string& name, const Clock& clock,
+             const Options& options);
   ~RouterNode() override;
 
   router::RouterStats stats() const;

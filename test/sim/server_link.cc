@@ -27,16 +27,17 @@ ServerLink::~ServerLink() {
 void ServerLink::connect() {
   const std::uint64_t attempt = ++attempt_;
   std::weak_ptr<bool> alive = alive_;
-  network_.connect(process_, *this, options_.address, [this, alive, attempt, &network = network_, &process = process_](
-                                                 Network::Outcome outcome, LinkId link) {
-    if (alive.expired() || attempt != attempt_) {
-      if (link) network.close(link, process);
-      return;
-    }
-    if (outcome == Network::Outcome::refused) return lost(true);
-    link_ = link;
-    network_.send(link_, process_, Greet{options_.self});
-  });
+  network_.connect(process_, *this, options_.address,
+                   [this, alive, attempt, &network = network_, &process = process_](Network::Outcome outcome,
+                                                                                    LinkId link) {
+                     if (alive.expired() || attempt != attempt_) {
+                       if (link) network.close(link, process);
+                       return;
+                     }
+                     if (outcome == Network::Outcome::refused) return lost(true);
+                     link_ = link;
+                     network_.send(link_, process_, Greet{options_.self});
+                   });
   // To connect, and to be greeted.
   process_.post(options_.connect_timeout_ms * kMs, [this, alive, attempt] {
     if (!alive.expired() && attempt == attempt_ && !up_) lost(false);

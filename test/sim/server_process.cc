@@ -151,8 +151,8 @@ void ServerProcess::Life::on_view(const coordinator::ClusterView& next) {
         alive.push_back(server.name);
     }
     auto record = view.groups.find(group);
-    host.core.on_view(record == view.groups.end() ? coordinator::VersionedConfig() : record->second, alive, view.ring,
-                      now());
+    host.core.on_view(record == view.groups.end() ? coordinator::VersionedConfig() : record->second, alive,
+                      view.ring, now());
     schedule_turn(group, host);
   }
 }
@@ -163,9 +163,9 @@ void ServerProcess::Life::follow_members() {
     if (member.name.server == name.server) continue;
     wanted.insert(member.name);
     if (links.contains(member.name)) continue;
-    links.emplace(member.name,
-                  std::make_unique<MemberLink>(self, self.network_, to_string(name), member.name,
-                                               self.options_.group.replica.silence_timeout_ms, member_events));
+    links.emplace(member.name, std::make_unique<MemberLink>(self, self.network_, to_string(name), member.name,
+                                                            self.options_.group.replica.silence_timeout_ms,
+                                                            member_events));
   }
   std::erase_if(links, [&](const auto& link) { return !wanted.contains(link.first); });
 }
@@ -208,7 +208,8 @@ server::ChannelId ServerProcess::Life::channel_of(Host& host, LinkId link) {
 
 void ServerProcess::Life::take(LinkId link, const Submit& submit) {
   auto found = hosts.find(submit.group);
-  if (found == hosts.end()) return self.network_.send(link, self, CallFailed{submit.call, submit.group, true});
+  if (found == hosts.end())
+    return self.network_.send(link, self, CallFailed{submit.call, submit.group, true});
   Host& host = found->second;
   const server::ChannelId channel = channel_of(host, link);
   if (host.channels.at(channel).cut_off)
@@ -234,7 +235,8 @@ void ServerProcess::Life::take(LinkId link, const Query& query) {
 
 void ServerProcess::Life::take(LinkId link, Replicate&& message) {
   auto found = hosts.find(message.group);
-  if (found == hosts.end()) return self.network_.send(link, self, CallFailed{message.call, message.group, true});
+  if (found == hosts.end())
+    return self.network_.send(link, self, CallFailed{message.call, message.group, true});
   Host& host = found->second;
   const server::RequestId request(++ids);
   host.asked[request] = {link, message.call, {}};
@@ -286,7 +288,8 @@ void ServerProcess::Life::answer(Host& host, GroupOutput& output) {
   for (GroupOutput::Finished& finished : output.finished) {
     auto asked = host.asked.extract(finished.request);
     if (asked.empty() || !host.channels.contains(asked.mapped().channel)) continue;
-    self.network_.send(asked.mapped().link, self, Submitted{asked.mapped().call, std::move(finished.answers)});
+    self.network_.send(asked.mapped().link, self,
+                       Submitted{asked.mapped().call, std::move(finished.answers)});
   }
   for (GroupOutput::Reported& reported : output.reports) {
     auto asked = host.asked.extract(reported.request);

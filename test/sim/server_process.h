@@ -34,8 +34,8 @@ class ServerProcess final : public Process {
     std::uint32_t session_timeout_ms = 4'000;
     TimeUs turn_delay = 100;  // from the first input to the turn that takes it; at most
   };
-  ServerProcess(World& world, Network& network, const std::string& name, const Clock& clock, const Options& options,
-                ServerObserver& observer);
+  ServerProcess(World& world, Network& network, const std::string& name, const Clock& clock,
+                const Options& options, ServerObserver& observer);
   ~ServerProcess() override;
 
   // Of this life. The core is null when there is none yet.

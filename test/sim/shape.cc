@@ -29,7 +29,8 @@ void draw_workload(WorkloadOptions& workload, Random& random) {
 
 void draw_group(server::GroupOptions& group, Random& random) {
   group.replica.silence_timeout_ms = one_of<std::uint64_t>(random, {200, 400, 1'000});
-  group.replica.ping_interval_ms = group.replica.silence_timeout_ms / 10 * one_of<std::uint64_t>(random, {1, 2});
+  group.replica.ping_interval_ms =
+      group.replica.silence_timeout_ms / 10 * one_of<std::uint64_t>(random, {1, 2});
   // Often so small that whoever comes back needs a snapshot, and that in many chunks.
   group.replica.log_bytes_max = one_of<std::size_t>(random, {2'048, 16'384, 64u << 20});
   group.replica.append_bytes_max = one_of<std::size_t>(random, {1'024, 4u << 20});
@@ -71,16 +72,17 @@ Shape draw_shape(const SimulationOptions& options, Random& random) {
     shape.servers = 3;
     shape.clients = 6;
     shape.workload.pause_us = 100 * kMs;
+    shape.workload.operations = UINT64_MAX;
     if (options.scenario == "doubled-retries") shape.doubled_percent = 30;
   }
   return shape;
 }
 
 std::string describe(const Shape& shape) {
-  std::string text = std::to_string(shape.servers) + " servers, " + std::to_string(shape.groups) + " groups, " +
-                     std::to_string(shape.routers) + " routers, " + std::to_string(shape.clients) + " clients, TTL " +
-                     std::to_string(shape.ttl_ms) + " ms, silence " + std::to_string(shape.silence_ms()) +
-                     " ms; faults:";
+  std::string text = std::to_string(shape.servers) + " servers, " + std::to_string(shape.groups) +
+                     " groups, " + std::to_string(shape.routers) + " routers, " +
+                     std::to_string(shape.clients) + " clients, TTL " + std::to_string(shape.ttl_ms) +
+                     " ms, silence " + std::to_string(shape.silence_ms()) + " ms; faults:";
   for (const std::string& fault : shape.faults) text += " " + fault;
   return text + (shape.faults.empty() ? " none" : "");
 }

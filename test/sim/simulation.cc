@@ -9,7 +9,7 @@
 namespace dlm::sim {
 namespace {
 
-constexpr TimeUs kSettleTime = 2 * kSecond;  // before the first fault
+constexpr TimeUs kSettleTime = 2 * kSecond;   // before the first fault
 constexpr TimeUs kSafetyMax = 600 * kSecond;  // groups that are lost over and over serve hardly anybody
 // For everybody to be served and every replica to be back when the faults have stopped: ends of sessions and
 // leases, then takeovers, snapshots, and all the waits in line.
@@ -51,7 +51,8 @@ void Simulation::build() {
   }
   ring_ = coordinator::Ring(ring);
   ensemble_ = std::make_unique<Ensemble>(world_, network_, ring);
-  ensemble_->observe([this](GroupId group, const auto& before, const auto& now) { on_record(group, before, now); });
+  ensemble_->observe(
+      [this](GroupId group, const auto& before, const auto& now) { on_record(group, before, now); });
   network_.add(*ensemble_);
   ensemble_->start();
   for (GroupId group : groups_) {
@@ -63,11 +64,10 @@ void Simulation::build() {
     hooks.era = [this, group] { return ensemble_->view().groups.at(group).config.era; };
     checks_[group] = std::make_unique<GroupChecks>(world_, group, shape_.group.table, std::move(hooks));
   }
-  workload_ = std::make_unique<Workload>(
-      world_, shape_.workload, beliefs_,
-      [this](const std::string& resource) -> const GroupChecks& {
-        return *checks_.at(ring_.group_of(coordinator::hash_of(resource)));
-      });
+  workload_ = std::make_unique<Workload>(world_, shape_.workload, beliefs_,
+                                         [this](const std::string& resource) -> const GroupChecks& {
+                                           return *checks_.at(ring_.group_of(coordinator::hash_of(resource)));
+                                         });
   const auto add = [this]<class T>(std::unique_ptr<T> process, std::vector<T*>& list) {
     network_.add(*process);
     list.push_back(process.get());
@@ -76,9 +76,9 @@ void Simulation::build() {
   };
   for (std::uint32_t i = 1; i <= shape_.servers; ++i) {
     ServerProcess::Options options{groups_, shape_.group, shape_.session_timeout_ms, shape_.turn_delay};
-    add(std::make_unique<ServerProcess>(world_, network_, "s" + std::to_string(i),
-                                        some_clock(world_.random, Clock::Kind::monotonic, shape_.drift_ppm_max),
-                                        options, *this),
+    add(std::make_unique<ServerProcess>(
+            world_, network_, "s" + std::to_string(i),
+            some_clock(world_.random, Clock::Kind::monotonic, shape_.drift_ppm_max), options, *this),
         servers_);
   }
   std::vector<std::string> routers;
@@ -91,7 +91,8 @@ void Simulation::build() {
     options.doubled_delay = shape_.duration / 4;
     routers.push_back("router" + std::to_string(i));
     add(std::make_unique<RouterNode>(world_, network_, routers.back(),
-                                     some_clock(world_.random, Clock::Kind::monotonic, shape_.drift_ppm_max), options),
+                                     some_clock(world_.random, Clock::Kind::monotonic, shape_.drift_ppm_max),
+                                     options),
         routers_);
   }
   for (std::uint32_t i = 1; i <= shape_.clients; ++i) {
@@ -99,9 +100,9 @@ void Simulation::build() {
     options.routers = routers;
     options.core.ttl_ms = shape_.ttl_ms;
     options.doubled_percent = shape_.doubled_percent;
-    add(std::make_unique<ClientProcess>(world_, network_, "c" + std::to_string(i),
-                                        some_clock(world_.random, Clock::Kind::boottime, shape_.drift_ppm_max), options,
-                                        *workload_),
+    add(std::make_unique<ClientProcess>(
+            world_, network_, "c" + std::to_string(i),
+            some_clock(world_.random, Clock::Kind::boottime, shape_.drift_ppm_max), options, *workload_),
         clients_);
   }
 }
@@ -136,9 +137,10 @@ ServerProcess* Simulation::some_backup_of(GroupId group) const {
 std::size_t Simulation::in_sync(GroupId group) const {
   auto record = ensemble_->view().groups.find(group);
   if (record == ensemble_->view().groups.end()) return 0;
-  return static_cast<std::size_t>(std::count_if(servers_.begin(), servers_.end(), [&](const ServerProcess* server) {
-    return server->alive() && record->second.config.has(server->member());
-  }));
+  return static_cast<std::size_t>(
+      std::count_if(servers_.begin(), servers_.end(), [&](const ServerProcess* server) {
+        return server->alive() && record->second.config.has(server->member());
+      }));
 }
 
 bool Simulation::is_lost(GroupId group) const {
@@ -253,10 +255,11 @@ void Simulation::on_turn(const server::MemberName& by, const server::GroupCore& 
 void Simulation::on_record(GroupId group, const coordinator::VersionedConfig& before,
                            const coordinator::VersionedConfig& now) {
   const auto violated = [&](const std::string& what) {
-    world_.violated("the record of " + to_string(group) + " " + what + ": " + to_json(before.config) + " then " +
-                    to_json(now.config));
+    world_.violated("the record of " + to_string(group) + " " + what + ": " + to_json(before.config) +
+                    " then " + to_json(now.config));
   };
-  if (now.config.primary && !now.config.has(now.config.primary)) violated("names a primary that is not in sync");
+  if (now.config.primary && !now.config.has(now.config.primary))
+    violated("names a primary that is not in sync");
   if (before.version == 0) return;
   if (now.config.era < before.config.era) violated("goes back in eras");
   const bool same_primary = now.config.primary == before.config.primary;
@@ -353,7 +356,8 @@ void Simulation::run_liveness() {
   stop_faults();
   workload_->drain();
   const bool served = run_until([this] { return workload_->is_quiet(); }, kLivenessMax);
-  if (!served) world_.violated("not everybody is served long after the faults have stopped:" + workload_->unserved());
+  if (!served)
+    world_.violated("not everybody is served long after the faults have stopped:" + workload_->unserved());
   const bool whole = run_until([this] { return is_whole(); }, kLivenessMax);
   if (!whole)
     world_.violated("not every replica is back long after the faults have stopped:" + what_is_missing());

@@ -1,5 +1,6 @@
-// One simulated cluster, from its start to its end: first the faults, while every promise is checked (safety),
-// then none, and everybody must be served and every replica be back within a bounded time (liveness).
+// One simulated cluster, from its start to its end: first the faults, while every promise is checked
+// (safety), then none, and everybody must be served and every replica be back within a bounded time
+// (liveness).
 #pragma once
 
 #include <cstdint>
@@ -92,11 +93,13 @@ class Simulation final : public ServerObserver {
   std::string what_is_missing() const;
   void check_heartbeats() const;
   void check_drained();
-  void on_record(GroupId group, const coordinator::VersionedConfig& before, const coordinator::VersionedConfig& now);
+  void on_record(GroupId group, const coordinator::VersionedConfig& before,
+                 const coordinator::VersionedConfig& now);
   // ServerObserver
   void on_submit(const server::MemberName& by, const server::GroupCore& core,
                  std::span<const Operation> operations) override;
-  void on_turn(const server::MemberName& by, const server::GroupCore& core, const server::GroupOutput& output) override;
+  void on_turn(const server::MemberName& by, const server::GroupCore& core,
+               const server::GroupOutput& output) override;
 
   SimulationOptions options_;
   World world_;

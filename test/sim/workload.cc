@@ -36,7 +36,11 @@ bool is_definite(Status status) {
 }  // namespace
 
 Workload::Workload(World& world, const WorkloadOptions& options, Beliefs& beliefs, ChecksOf checks_of)
-    : world_(world), options_(options), beliefs_(beliefs), checks_of_(std::move(checks_of)), random_(world.random.fork()) {}
+    : world_(world),
+      options_(options),
+      beliefs_(beliefs),
+      checks_of_(std::move(checks_of)),
+      random_(world.random.fork()) {}
 Workload::~Workload() = default;
 
 // --- what a client does ----------------------------------------------------------------------------------
@@ -166,8 +170,8 @@ void Workload::release(ClientProcess& client, HoldId hold) {
   ask(client, program, std::move(request));
 }
 
-// Whether the owner of a hold has such an operation under way. An upgrade and a release by the same owner must not
-// cross: the release names the token that the upgrade replaces.
+// Whether the owner of a hold has such an operation under way. An upgrade and a release by the same owner
+// must not cross: the release names the token that the upgrade replaces.
 bool Workload::is_busy(const Program& program, const Held& held, OperationKind kind, LockMode mode) const {
   return std::any_of(program.asked.begin(), program.asked.end(), [&](const auto& entry) {
     const Request& request = entry.second.request;
@@ -178,6 +182,7 @@ bool Workload::is_busy(const Program& program, const Held& held, OperationKind k
 
 // By whoever knows client id and token.
 void Workload::release_detached(ClientProcess& client) {
+  if (detached_.empty() || client.closing()) return;
   const std::size_t at = random_.below(detached_.size());
   const Detached hold = detached_[at];
   detached_.erase(detached_.begin() + static_cast<std::ptrdiff_t>(at));
@@ -216,6 +221,7 @@ void Workload::granted(ClientProcess& client, Program& program, const Asked& ask
   if (answer.count == 1) beliefs_.check_token(request.resource, asked.floor, answer.token);
   if (!completion.hold) {
     detached_.push_back({request.resource, request.owner_tag, client.client_id(), answer.token});
+    if (draining_) client.post(0, [this, &client] { release_detached(client); });
     return;
   }
   Belief belief;
@@ -272,7 +278,8 @@ void Workload::on_report(ClientProcess& client, client::QueryId id, const router
   program.queries.erase(found);
   ++completed_;
   if (report == nullptr || report->status != Status::ok) return;
-  if (const auto* lock = std::get_if<LockReport>(&report->content)) checks_of_(resource).check_report(*lock, asked_at);
+  if (const auto* lock = std::get_if<LockReport>(&report->content))
+    checks_of_(resource).check_report(*lock, asked_at);
 }
 
 // The answer to an operation never changes, whoever gives it and however often.
@@ -284,8 +291,8 @@ void Workload::on_answer(ClientProcess& client, const Answer& answer) {
   const Outcome outcome{answer.status, answer.cause, answer.token, answer.count};
   auto [known, is_new] = heard_.try_emplace({base_of(answer.session), answer.sequence}, outcome);
   if (known->second != outcome)
-    world_.violated(client.name() + " hears " + describe(outcome) + " for #" + std::to_string(answer.sequence.value) +
-                    ", before it was " + describe(known->second));
+    world_.violated(client.name() + " hears " + describe(outcome) + " for #" +
+                    std::to_string(answer.sequence.value) + ", before it was " + describe(known->second));
 }
 
 void Workload::check_wait_expired(const OperationName& wait) {
@@ -310,6 +317,9 @@ void Workload::drain() {
   for (auto& [node, program] : programs_) {
     if (program.client == nullptr || !program.client->running()) continue;
     for (const auto& [hold, held] : program.held) release_later(*program.client, hold);
+    ClientProcess& client = *program.client;
+    for (std::size_t i = 0; i < detached_.size(); ++i)
+      client.post(0, [this, &client] { release_detached(client); });
   }
 }
 
@@ -326,7 +336,8 @@ std::string Workload::unserved() const {
     if (program.client == nullptr) continue;
     const std::string& name = program.client->name();
     for (const auto& [sequence, asked] : program.asked) {
-      text += "\n  " + name + " waits for #" + std::to_string(sequence.value) + " (" + asked.request.resource + ")";
+      text += "\n  " + name + " waits for #" + std::to_string(sequence.value) + " (" +
+              asked.request.resource + ")";
       locks.insert(asked.request.resource);
     }
     for (const auto& [hold, held] : program.held) text += "\n  " + name + " still holds " + held.resource;

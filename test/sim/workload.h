@@ -19,13 +19,13 @@ namespace dlm::sim {
 struct WorkloadOptions {
   std::uint64_t operations = 5'000;  // in all
   std::uint32_t resources = 10;
-  std::uint32_t hot_percent = 50;    // of requests, for the first resource
-  std::uint32_t tags = 2;            // owner tags that a client uses
-  TimeUs pause_us = 20 * kMs;        // between what a client asks for; mean
-  TimeUs hold_us = 20 * kMs;         // how long a lock is used; mean
-  std::size_t in_flight_max = 4;     // acquires of a client
-  std::size_t held_max = 8;          // holds of a client
-  std::uint32_t lease_ms = 2'000;    // of detached and capped holds, about
+  std::uint32_t hot_percent = 50;  // of requests, for the first resource
+  std::uint32_t tags = 2;          // owner tags that a client uses
+  TimeUs pause_us = 20 * kMs;      // between what a client asks for; mean
+  TimeUs hold_us = 20 * kMs;       // how long a lock is used; mean
+  std::size_t in_flight_max = 4;   // acquires of a client
+  std::size_t held_max = 8;        // holds of a client
+  std::uint32_t lease_ms = 2'000;  // of detached and capped holds, about
   // Percent of what a client does, the rest being acquires.
   std::uint32_t inspects = 5;
   std::uint32_t renews = 5;
@@ -103,7 +103,8 @@ class Workload final : public ClientProgram {
   void release_later(ClientProcess& client, client::HoldId hold);
   void release_detached(ClientProcess& client);
   Sequence ask(ClientProcess& client, Program& program, client::Request request);
-  void granted(ClientProcess& client, Program& program, const Asked& asked, const client::Completion& completion);
+  void granted(ClientProcess& client, Program& program, const Asked& asked,
+               const client::Completion& completion);
   bool is_busy(const Program& program, const Held& held, OperationKind kind, LockMode mode) const;
   std::string some_resource();
   Program& program_of(const ClientProcess& client) { return programs_.at(client.node()); }
