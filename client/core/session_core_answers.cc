@@ -263,6 +263,11 @@ void SessionCore::settle_grants(std::uint64_t now_ms, Output& out) {
 
 void SessionCore::cancel_answered(Pending& op, const Answer& answer, std::uint64_t now_ms, Output& out) {
   if (retry_later(op, answer, now_ms)) return;
+  // Refused at the door: its acquire may still be on its way.
+  if (answer.status == Status::client_id_in_use) {
+    op.retry_at_ms = now_ms + kRetryMs;
+    return arm(op);
+  }
   Sequence own = op.sequence;
   if (auto at = operations_.find(op.subject.value); op.subject && at != operations_.end()) {
     Pending& acquire = *at->second;

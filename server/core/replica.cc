@@ -86,9 +86,10 @@ void Replica::Impl::adopt_record(const VersionedConfig& config, ReplicaOutput& o
   epoch_ = config.config.epoch;
   leader_ = config.config.primary;
   if (leader_ == options_.self) {
-    // A backup that was handed the place may not have heard that it was in the set; this one took it.
-    const bool by_self = config_.config.author.starts_with(coordinator::to_string(options_.self) + "/");
-    if (config_.config.recovering && by_self && !was_in_set) start_empty(out);
+    // One that has the log of this era already (it was given the place, and the record comes late) goes on
+    // with it.
+    const bool is_of_era = committed_.value >> coordinator::kEraShift >= config_.config.era;
+    if (!was_in_set && config_.config.recovering && !is_of_era) start_empty(out);
     begin_reign(out);
   } else {
     set_role(role_in_record(), out);

@@ -92,9 +92,8 @@ void GroupChecks::on_turn(const MemberName& by, const GroupCore& core, const Gro
   for (const GroupOutput::Finished& finished : output.finished) {
     for (const Answer& answer : finished.answers) {
       check_answer(by, answer);
-      // What is refused now comes anew later.
-      if (says_nothing(answer.status))
-        arrivals_[finished.epoch].numbers.erase({answer.session, answer.sequence});
+      // What is refused comes anew later, in an order that is nobody's promise.
+      if (says_nothing(answer.status)) arrivals_[finished.epoch].refused = true;
     }
   }
   for (const GroupOutput::Later& later : output.later)
@@ -185,7 +184,7 @@ void GroupChecks::check_order(Epoch epoch, const Operation& entry) {
   Arrivals& arrivals = at->second;
   auto number = arrivals.numbers.find({entry.session, entry.sequence});
   if (number == arrivals.numbers.end()) return;
-  if (number->second == 0) return;
+  if (number->second == 0 || arrivals.refused) return;
   std::uint64_t& logged = arrivals.logged[std::string(entry.resource)];
   if (number->second < logged)
     violated(arrivals.primary, "logs " + describe(entry) + " after one that came later");

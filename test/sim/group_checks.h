@@ -79,6 +79,7 @@ class GroupChecks {
   struct Arrivals {
     server::MemberName primary;
     std::uint64_t last = 0;
+    bool refused = false;  // any
     std::unordered_map<OperationName, std::uint64_t, OperationNameHash> numbers;
     std::map<std::string, std::uint64_t> logged;  // by resource: the latest in the log
   };

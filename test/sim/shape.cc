@@ -72,6 +72,7 @@ Shape draw_shape(const SimulationOptions& options, Random& random) {
     shape.servers = 3;
     shape.clients = 6;
     shape.workload.pause_us = 100 * kMs;
+    shape.workload.operations = UINT64_MAX;
     if (options.scenario == "doubled-retries") shape.doubled_percent = 30;
   }
   return shape;

@@ -59,7 +59,7 @@ std::vector<std::string> fault_names() {
   return names;
 }
 INSTANTIATE_TEST_SUITE_P(Each, SimulatedFault, testing::ValuesIn(fault_names()),
-                         [](const auto& info) { return test_name(info.param); });
+                         [](const auto& one) { return test_name(one.param); });
 
 class SimulatedScenario : public testing::TestWithParam<std::string> {};
 
@@ -78,7 +78,7 @@ std::vector<std::string> scenario_names() {
   return names;
 }
 INSTANTIATE_TEST_SUITE_P(Each, SimulatedScenario, testing::ValuesIn(scenario_names()),
-                         [](const auto& info) { return test_name(info.param); });
+                         [](const auto& one) { return test_name(one.param); });
 
 }  // namespace
 }  // namespace dlm::sim

@@ -182,6 +182,7 @@ bool Workload::is_busy(const Program& program, const Held& held, OperationKind k
 
 // By whoever knows client id and token.
 void Workload::release_detached(ClientProcess& client) {
+  if (detached_.empty() || client.closing()) return;
   const std::size_t at = random_.below(detached_.size());
   const Detached hold = detached_[at];
   detached_.erase(detached_.begin() + static_cast<std::ptrdiff_t>(at));
@@ -220,6 +221,7 @@ void Workload::granted(ClientProcess& client, Program& program, const Asked& ask
   if (answer.count == 1) beliefs_.check_token(request.resource, asked.floor, answer.token);
   if (!completion.hold) {
     detached_.push_back({request.resource, request.owner_tag, client.client_id(), answer.token});
+    if (draining_) client.post(0, [this, &client] { release_detached(client); });
     return;
   }
   Belief belief;
@@ -315,6 +317,9 @@ void Workload::drain() {
   for (auto& [node, program] : programs_) {
     if (program.client == nullptr || !program.client->running()) continue;
     for (const auto& [hold, held] : program.held) release_later(*program.client, hold);
+    ClientProcess& client = *program.client;
+    for (std::size_t i = 0; i < detached_.size(); ++i)
+      client.post(0, [this, &client] { release_detached(client); });
   }
 }
 

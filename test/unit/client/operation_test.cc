@@ -86,6 +86,23 @@ TEST(Operation, WaitWithoutAWordEndsASecondLateAndIsCancelledInTheBackground) {
   EXPECT_EQ(d.core.acked_below(), Sequence(4));
 }
 
+TEST(Operation, CancelThatIsRefusedForTheClientIdIsAskedAgainUntilItDecides) {
+  CoreDriver d;
+  d.connect();
+  Sequence sequence = d.acquire("a");
+  d.take();
+  d.core.cancel(sequence, d.now, d.out);
+  EXPECT_THAT(d.sent(d.take()), ElementsAre("cancel a #2"));
+  d.answer(Sequence(2), Status::client_id_in_use);
+  EXPECT_THAT(statuses(d.take()), IsEmpty()) << "the acquire may still be on its way";
+  d.pass(500);
+  EXPECT_THAT(d.sent(d.take()), ElementsAre("cancel a #2"));
+  d.answer(Sequence(2), Status::ok, kToken);
+  Output out = d.take();
+  EXPECT_THAT(statuses(out), ElementsAre(Status::cancelled));
+  EXPECT_THAT(d.sent(out), ElementsAre("release a #3"));
+}
+
 TEST(Operation, LateGrantThatComesBeforeTheCancelsAnswerIsGivenBackOnce) {
   CoreDriver d;
   d.connect();
