@@ -8,8 +8,8 @@
 
 namespace dlm::client {
 
-// Held by a shared_ptr by everybody who has handlers on it. Its thread ends with the last of them, which may go
-// on that very thread.
+// Held by a shared_ptr by everybody who has handlers on it. Its thread ends with the last of them, which may
+// go on that very thread.
 class IoLoop {
  public:
   // Throws std::system_error when no thread can be started.

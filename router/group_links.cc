@@ -13,9 +13,6 @@
 namespace dlm::router {
 namespace {
 
-// Of a message: a struct of an operation with its pointers, without its strings.
-constexpr std::uint64_t kOperationWords = 14;
-
 // By then the loss of a connection is known that made a call fail.
 constexpr kj::Duration kLossDelay = 5 * kj::MILLISECONDS;
 
@@ -246,11 +243,9 @@ void GroupLinks::change(const LinkChange& change) {
 void GroupLinks::submit(const Submit& submit) {
   Server* server = find(submit.server);
   if (server == nullptr || server->host == nullptr) return unsent_submits_.push_back(submit.call);
-  std::uint64_t words = 8;
-  for (const Operation& op : submit.operations) {
-    words += kOperationWords + (op.resource.size() + op.owner_tag.size() + op.client_id.size()) / 8;
-  }
-  auto request = server->channel(submit.group).submitRequest(capnp::MessageSize{words, 0});
+  std::uint64_t words = 0;
+  for (const Operation& op : submit.operations) words += wire::words_of(op);
+  auto request = server->channel(submit.group).submitRequest(wire::size_hint(words));
   auto list = request.initOperations(static_cast<unsigned>(submit.operations.size()));
   for (unsigned i = 0; i < list.size(); ++i) wire::write(submit.operations[i], list[i]);
   const CallId call = submit.call;

@@ -8,6 +8,7 @@
 
 #include "schema/wire/codec.h"
 #include "schema/wire/turn.h"
+#include "server/failpoint.h"
 #include "server/replica_codec.h"
 
 namespace dlm::server {
@@ -60,6 +61,7 @@ kj::Promise<void> GroupHost::submit(ChannelId channel, SubmitCall context) {
   for (auto operation : list) operations_.push_back(wire::read(operation));
   const RequestId request(++ids_);
   core_.submit(channel, request, operations_, now());
+  DLM_FAILPOINT("submit.received");
   context.releaseParams();
   return wait_for(submits_, request, kj::mv(context));
 }
@@ -97,6 +99,7 @@ kj::Promise<void> GroupHost::query(QueryCall context) {
 kj::Promise<void> GroupHost::append(const MemberName& from, AppendCall context) {
   require_running();
   const RequestId request(++ids_);
+  DLM_FAILPOINT("backup.append_received");
   core_.on_append(request, from, read(context.getParams(), self_), now());
   context.releaseParams();
   return wait_for(appends_, request, kj::mv(context));
@@ -174,14 +177,21 @@ void GroupHost::turn() {
 
 void GroupHost::carry_out(GroupOutput& output) {
   for (const std::string& line : output.notes) LOG(INFO) << line;
+  if (!output.finished.empty()) DLM_FAILPOINT("answer.before_send");
   for (GroupOutput::Finished& finished : output.finished) finish(finished);
+  if (!output.finished.empty()) DLM_FAILPOINT("answer.after_send");
   for (GroupOutput::Later& later : output.later) {
     auto channel = channels_.find(later.channel);
     if (channel != channels_.end()) channel->second->later(std::move(later.answers));
   }
   for (GroupOutput::Reported& reported : output.reports) report(reported);
   for (const GroupOutput::Reply& answer : output.replies) reply(answer);
-  for (Append& message : output.appends) network_.send(core_.group(), std::move(message));
+  if (!output.appends.empty()) DLM_FAILPOINT("append.before_send");
+  for (Append& message : output.appends) {
+    network_.send(core_.group(), std::move(message));
+    DLM_FAILPOINT("append.between_members");
+  }
+  if (!output.appends.empty()) DLM_FAILPOINT("append.after_send");
   for (Install& message : output.installs) network_.send(core_.group(), std::move(message));
   consult_coordinator(output);
 }
@@ -192,7 +202,9 @@ void GroupHost::finish(GroupOutput::Finished& finished) {
   auto call = kj::mv(it->second);
   submits_.erase(it);
   if (!call.done->isWaiting()) return;
-  auto results = call.context.initResults();
+  std::uint64_t words = 0;
+  for (const Answer& answer : finished.answers) words += wire::words_of(answer);
+  auto results = call.context.initResults(wire::size_hint(words));
   results.setEpoch(finished.epoch.value);
   auto answers = results.initAnswers(static_cast<unsigned>(finished.answers.size()));
   for (unsigned i = 0; i < answers.size(); ++i) wire::write(finished.answers[i], answers[i]);
@@ -225,8 +237,10 @@ void GroupHost::reply(const GroupOutput::Reply& answer) {
       call.done->reject(KJ_EXCEPTION(FAILED, "the message is damaged"));
       return;
     }
-    write_reply(answer.reply, call.context.getResults());
+    write_reply(answer.reply, call.context.getResults(wire::size_hint(0)));
+    DLM_FAILPOINT("backup.before_acknowledge");
     call.done->fulfill();
+    DLM_FAILPOINT("backup.after_acknowledge");
   };
   answer_one(appends_);
   answer_one(installs_);
@@ -235,10 +249,12 @@ void GroupHost::reply(const GroupOutput::Reply& answer) {
 void GroupHost::consult_coordinator(GroupOutput& output) {
   auto weak = weak_from_this();
   if (output.propose) {
+    DLM_FAILPOINT("propose.before_send");
     coordinator_.propose(core_.group(), output.propose->expected_version, output.propose->config,
                          [weak](coordinator::WriteResult result) {
                            auto host = weak.lock();
                            if (!host || host->halted_) return;
+                           DLM_FAILPOINT("propose.answered");
                            host->core_.on_proposed(result == coordinator::WriteResult::accepted, now());
                            host->schedule_turn();
                          });

@@ -48,7 +48,9 @@ void LockChannel::later(std::vector<Answer>&& answers) {
 
 void LockChannel::send() {
   const std::size_t count = std::min(queue_.size(), limits_.answers_per_call_max);
-  auto request = listener_.answersRequest();
+  std::uint64_t words = 0;
+  for (std::size_t i = 0; i < count; ++i) words += wire::words_of(queue_[i]);
+  auto request = listener_.answersRequest(wire::size_hint(words));
   auto list = request.initList(static_cast<unsigned>(count));
   for (std::size_t i = 0; i < count; ++i) wire::write(queue_[i], list[static_cast<unsigned>(i)]);
   queue_.erase(queue_.begin(), queue_.begin() + static_cast<std::ptrdiff_t>(count));

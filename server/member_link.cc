@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include "server/failpoint.h"
 #include "server/replica_codec.h"
 
 namespace dlm::server {
@@ -66,12 +67,13 @@ void MemberLink::dispatch(GroupId group, Lane& lane, const Message& message) {
   }
   wire::Replica::Client& replica = KJ_ASSERT_NONNULL(lane.replica);
   if (const Append* append = std::get_if<Append>(&message)) {
-    auto request = replica.appendRequest();
+    auto request = replica.appendRequest(size_hint(*append));
     write(*append, self_, request);
     expect_reply(group, lane, request.send());
   } else {
-    auto request = replica.installRequest();
-    write(std::get<Install>(message), self_, request);
+    const auto& install = std::get<Install>(message);
+    auto request = replica.installRequest(size_hint(install));
+    write(install, self_, request);
     expect_reply(group, lane, request.send());
   }
 }
@@ -82,6 +84,7 @@ void MemberLink::expect_reply(GroupId group, Lane& lane, capnp::RemotePromise<Re
   kj::Promise<Response> result = kj::mv(answer);
   lane.call = wire::with_deadline(loop_, kj::mv(result), call_timeout_ms_, "a message to a member")
                   .then([this, group](Response&& response) {
+                    DLM_FAILPOINT("append.reply_received");
                     events_.on_reply(group, read_reply(response, member_));
                   })
                   .eagerlyEvaluate([this, group](kj::Exception&& exception) {

@@ -34,6 +34,18 @@ void write(const Install& from, const MemberName& self, wire::Replica::InstallPa
   to.setChunk(wire::as_bytes(from.chunk));
 }
 
+capnp::MessageSize size_hint(const Append& message) {
+  std::uint64_t words = 0;
+  for (const Batch& batch : message.batches) {
+    words += capnp::sizeInWords<wire::Replica::Batch>() + 1 + batch.entries->size() / sizeof(capnp::word);
+  }
+  return wire::size_hint(words);
+}
+
+capnp::MessageSize size_hint(const Install& message) {
+  return wire::size_hint(message.chunk.size() / sizeof(capnp::word));
+}
+
 Append read(wire::Replica::AppendParams::Reader from, const MemberName& to) {
   Append message;
   message.to = to;

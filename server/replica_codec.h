@@ -10,6 +10,10 @@ namespace dlm::server {
 void write(const Append& from, const MemberName& self, wire::Replica::AppendParams::Builder to);
 void write(const Install& from, const MemberName& self, wire::Replica::InstallParams::Builder to);
 
+// For the request that carries it.
+capnp::MessageSize size_hint(const Append& message);
+capnp::MessageSize size_hint(const Install& message);
+
 // `to` of the message is not on the wire: greeting has made sure that a connection leads to the member meant.
 Append read(wire::Replica::AppendParams::Reader from, const MemberName& to);
 Install read(wire::Replica::InstallParams::Reader from, const MemberName& to);

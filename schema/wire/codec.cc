@@ -164,6 +164,22 @@ dlm::Answer read(Answer::Reader from) {
   return to;
 }
 
+std::uint64_t words_of(const dlm::Operation& op) {
+  return capnp::sizeInWords<Operation>() + 3 +
+         (op.resource.size() + op.owner_tag.size() + op.client_id.size()) / sizeof(capnp::word);
+}
+
+std::uint64_t words_of(const dlm::Answer& answer) {
+  const auto& holder = answer.holder;
+  return capnp::sizeInWords<Answer>() + 3 +
+         (holder.client_id.size() + holder.owner_tag.size() + answer.message.size()) / sizeof(capnp::word);
+}
+
+capnp::MessageSize size_hint(std::uint64_t words) {
+  constexpr std::uint64_t kFields = 16;
+  return {words + kFields, 0};
+}
+
 void write(const LockReport& from, Lock::Builder to) {
   DLM_SET_DATA(to, Resource, from.resource);
   to.setGroup(from.group.value);

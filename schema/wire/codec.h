@@ -25,6 +25,12 @@ GroupReport read(GroupStatus::Reader from);
 void write(const ClusterReport& from, ClusterStatus::Builder to);
 ClusterReport read(ClusterStatus::Reader from);
 
+// Hints for messages that are to lie in one segment: what an element of a list takes, at least.
+std::uint64_t words_of(const dlm::Operation& op);
+std::uint64_t words_of(const dlm::Answer& answer);
+// Of a call that carries `words` of lists and a few fields.
+capnp::MessageSize size_hint(std::uint64_t words);
+
 kj::ArrayPtr<const kj::byte> as_bytes(std::string_view text);
 std::string_view as_text(capnp::Data::Reader data);
 std::string_view as_text(capnp::Text::Reader text);

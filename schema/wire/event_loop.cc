@@ -104,9 +104,8 @@ struct EventLoop::Impl final : private kj::EventPort, private kj::Timer {
   void schedule_pump() {
     if (pump_scheduled || closing) return;
     pump_scheduled = true;
-    Turn::of(io).at_end(Turn::Phase::pump, this, nullptr, [](void* self, std::shared_ptr<void>&&) {
-      static_cast<Impl*>(self)->pump();
-    });
+    Turn::of(io).at_end(Turn::Phase::pump, this, nullptr,
+                        [](void* self, std::shared_ptr<void>&&) { static_cast<Impl*>(self)->pump(); });
   }
 
   void pump() {

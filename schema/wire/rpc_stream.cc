@@ -30,8 +30,8 @@ kj::Exception disconnected(kj::StringPtr why) {
   return kj::Exception(kj::Exception::Type::DISCONNECTED, __FILE__, __LINE__, kj::heapString(why));
 }
 
-// Whether the peer only frees memory for it: Finish, which follows each answer. To wake a process for one costs
-// more than the call itself.
+// Whether the peer only frees memory for it: Finish, which follows each answer. To wake a process for one
+// costs more than the call itself.
 bool can_wait(kj::ArrayPtr<const kj::ArrayPtr<const capnp::word>> segments) {
   capnp::SegmentArrayMessageReader message(segments);
   return message.getRoot<capnp::rpc::Message>().isFinish();

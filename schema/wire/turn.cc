@@ -26,6 +26,7 @@ Turn::Turn(boost::asio::execution_context& context)
 void Turn::shutdown() {
   for (auto& phase : phases_) phase.clear();
   pending_ = 0;
+  work_.reset();
 }
 
 void Turn::run(boost::asio::io_context& io) {
@@ -43,7 +44,7 @@ void Turn::run(boost::asio::io_context& io) {
 
 void Turn::at_end(Phase phase, void* self, std::shared_ptr<void> owner, Task task) {
   phases_[static_cast<std::size_t>(phase)].push_back({self, std::move(owner), task});
-  ++pending_;
+  if (pending_++ == 0 && !work_) work_.emplace(io_.get_executor());
   if (!driven_) post_end();
 }
 
@@ -58,6 +59,7 @@ void Turn::post_end() {
 
 void Turn::end() {
   for (std::size_t n = 0; n < kPhasesMax && run_phase(); ++n) continue;
+  if (empty()) work_.reset();
 }
 
 // The earliest phase that has something to do.

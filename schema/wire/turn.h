@@ -1,14 +1,16 @@
 // The end of a turn of an Asio loop. A turn handles what is ready: sockets that were read, timers, posted
 // tasks. What these make necessary is done once, when all of them are through: KJ's events first, then the
-// decisions of the pure cores, then the writes. So one wake-up takes in what has come from everybody and sends
-// to each what there is for it at once, however many connections there are.
+// decisions of the pure cores, then the writes. So one wake-up takes in what has come from everybody and
+// sends to each what there is for it at once, however many connections there are.
 #pragma once
 
 #include <array>
 #include <boost/asio/execution_context.hpp>
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace dlm::wire {
@@ -16,7 +18,8 @@ namespace dlm::wire {
 // One for each io_context that is run by a single thread; belongs to that thread.
 class Turn final : public boost::asio::execution_context::service {
  public:
-  // In this order; a later phase begins when nothing is left of the earlier ones, also of what it adds itself.
+  // In this order; a later phase begins when nothing is left of the earlier ones, also of what it adds
+  // itself.
   enum class Phase : std::size_t {
     pump,    // KJ's events
     decide,  // the turn of a core
@@ -37,9 +40,8 @@ class Turn final : public boost::asio::execution_context::service {
   template <auto member, class T>
   void at_end(Phase phase, std::shared_ptr<T> owner) {
     T* self = owner.get();
-    at_end(phase, self, std::move(owner), [](void* object, std::shared_ptr<void>&&) {
-      (static_cast<T*>(object)->*member)();
-    });
+    at_end(phase, self, std::move(owner),
+           [](void* object, std::shared_ptr<void>&&) { (static_cast<T*>(object)->*member)(); });
   }
 
   // For Asio: services are made by it.
@@ -61,9 +63,11 @@ class Turn final : public boost::asio::execution_context::service {
 
   boost::asio::io_context& io_;
   std::array<std::vector<Entry>, 3> phases_;
-  std::vector<Entry> spare_;    // empty; kept for its memory
-  std::size_t pending_ = 0;     // in all phases
-  bool driven_ = false;         // by run(), which calls end()
+  std::vector<Entry> spare_;  // empty; kept for its memory
+  std::size_t pending_ = 0;   // in all phases
+  // While something is pending: the loop is not out of work.
+  std::optional<boost::asio::executor_work_guard<boost::asio::io_context::executor_type>> work_;
+  bool driven_ = false;  // by run(), which calls end()
   bool end_posted_ = false;
 };
 

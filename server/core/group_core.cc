@@ -57,6 +57,7 @@ void broken_invariant(const char* what, const std::string& state) {
 }
 
 void GroupOutput::clear() {
+  applied.clear();
   finished.clear();
   later.clear();
   reports.clear();
@@ -132,7 +133,10 @@ bool GroupCore::Impl::begin_epoch(const Instant& now) {
 // wanted_ until the end of the turn, where more may join them.
 void GroupCore::Impl::carry_out(const Instant& now) {
   std::vector<Batch> batches = std::exchange(wanted_.apply, {});
-  for (const Batch& batch : batches) apply(batch, now);
+  for (Batch& batch : batches) {
+    apply(batch, now);
+    out_.applied.push_back(std::move(batch));
+  }
   follow_role(now);
   answer_reads(wanted_.barrier_passed, now);
   begin_or_cancel_snapshots();

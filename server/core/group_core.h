@@ -69,6 +69,10 @@ struct GroupQuery {
 
 // What to do now, in this order.
 struct GroupOutput {
+  // What was committed and applied in this turn, in order, for whoever follows the log. The first may come
+  // after a gap: then a snapshot was installed.
+  std::vector<Batch> applied;
+
   // Results of submits: one answer for each of the operations, in any order.
   struct Finished {
     RequestId request;

@@ -26,17 +26,19 @@ std::string fresh_folder() {
   return path;
 }
 
-// The whole answer to one of ZooKeeper's four-letter words; empty when there is none within two seconds.
-std::string ask(int port, std::string_view word) {
+}  // namespace
+
+std::string ask_zookeeper(const std::string& address, int port, std::string_view word) {
   int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   timeval limit{2, 0};
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  address.sin_port = htons(static_cast<std::uint16_t>(port));
+  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(static_cast<std::uint16_t>(port));
   std::string answer;
-  if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0 &&
+  if (inet_pton(AF_INET, address.c_str(), &to.sin_addr) == 1 &&
+      connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to) == 0 &&
       send(fd, word.data(), word.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(word.size())) {
     char buffer[1024];
     for (ssize_t got = 0; (got = recv(fd, buffer, sizeof buffer, 0)) > 0;) {
@@ -46,8 +48,6 @@ std::string ask(int port, std::string_view word) {
   close(fd);
   return answer;
 }
-
-}  // namespace
 
 ZookeeperServer::ZookeeperServer() : folder_(fresh_folder()) {
   // Somebody else may take the port before Java does.
@@ -94,7 +94,7 @@ void ZookeeperServer::start() {
 }
 
 bool ZookeeperServer::serves() {
-  return ask(port_, "srvr").find("Mode: standalone") != std::string::npos;
+  return ask_zookeeper("127.0.0.1", port_, "srvr").find("Mode: standalone") != std::string::npos;
 }
 
 void ZookeeperServer::wait_until_serves() {

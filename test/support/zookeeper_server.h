@@ -3,10 +3,15 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "test/support/child_process.h"
 
 namespace dlm::test {
+
+// The whole answer of the ZooKeeper there to one of its four-letter words; empty when there is none within
+// two seconds.
+std::string ask_zookeeper(const std::string& address, int port, std::string_view word);
 
 // Sessions may have timeouts from 1 s (two ticks) to 60 s. What was acknowledged survives kill(), not a crash
 // of the machine. The process ends with the thread that started it. Failures throw std::runtime_error with

@@ -328,6 +328,65 @@ TEST(Client, DestroyedInItsOwnCallbackEndsAllTheSame) {
   EXPECT_TRUE(eventually([&] { return routers.counters().byes == 1; }));
 }
 
+TEST(Client, ManyClientsShareAnIoThread) {
+  test::FakeRouters routers(2);
+  ClientOptions options = options_for(routers);
+  options.io_thread.emplace();
+  std::vector<std::unique_ptr<Client>> clients;
+  for (int i = 0; i < 20; ++i) clients.push_back(std::make_unique<Client>(options));
+  std::atomic<int> inside = 0;
+  std::set<std::thread::id> callback_threads;  // by the one thread, if it is one
+  std::vector<std::future<void>> ends;
+  for (auto& client : clients) {
+    auto ended = std::make_shared<std::promise<void>>();
+    ends.push_back(ended->get_future());
+    client->start_acquire("a", {}, [&, ended](Result<Lock> lock) {
+      callback_threads.insert(std::this_thread::get_id());
+      EXPECT_TRUE(lock) << lock.error().describe();
+      EXPECT_EQ(inside++, 0);
+      --inside;
+      ended->set_value();  // and the handle, going, releases
+    });
+  }
+  for (auto& end : ends) end.wait();
+  EXPECT_EQ(callback_threads.size(), 1U);
+}
+
+TEST(Client, AClientLeavesItsIoThreadToTheOthers) {
+  test::FakeRouters routers(1);
+  ClientOptions options = options_for(routers);
+  options.io_thread.emplace();
+  Client stays(options);
+  auto goes = std::make_unique<Client>(options);
+  Lock kept = stays.acquire("kept").value();
+  Lock lost = goes->acquire("lost").value();
+  std::promise<void> gone;
+  goes->start_acquire("in a callback", {}, [&](Result<Lock>) {
+    goes.reset();
+    gone.set_value();
+  });
+  gone.get_future().wait();
+  EXPECT_TRUE(eventually([&] { return lost.state() == LockState::lost; }));
+  {
+    Client another(options);
+    another.acquire("b").value();
+  }
+  options.io_thread.reset();  // the client's own reference keeps it running
+  EXPECT_EQ(kept.state(), LockState::held);
+  EXPECT_TRUE(stays.acquire("c"));
+}
+
+TEST(Client, BlockingOnAClientOfTheSameIoThreadIsRefused) {
+  test::FakeRouters routers(1);
+  ClientOptions options = options_for(routers);
+  options.io_thread.emplace();
+  Client one(options);
+  Client other(options);
+  std::promise<Status> status;
+  one.start_acquire("a", {}, [&](Result<Lock>) { status.set_value(other.acquire("b").status()); });
+  EXPECT_EQ(status.get_future().get(), Status::invalid_argument);
+}
+
 TEST(Client, WithoutARouterItSaysWhyEachIsUnreachable) {
   test::FakeRouters routers(2);
   ClientOptions options = options_for(routers);

@@ -1,0 +1,142 @@
+#include "test/sim/messages.h"
+
+#include "schema/text.h"
+
+namespace dlm::sim {
+namespace {
+
+std::string name_of(OperationKind kind) {
+  switch (kind) {
+    case OperationKind::open_session:
+      return "open_session";
+    case OperationKind::close_session:
+      return "close_session";
+    case OperationKind::acquire:
+      return "acquire";
+    case OperationKind::release:
+      return "release";
+    case OperationKind::renew:
+      return "renew";
+    case OperationKind::cancel:
+      return "cancel";
+    case OperationKind::heartbeat:
+      return "heartbeat";
+    case OperationKind::expire_session:
+      return "expire_session";
+    case OperationKind::expire_hold:
+      return "expire_hold";
+    case OperationKind::expire_wait:
+      return "expire_wait";
+    case OperationKind::forget_session:
+      return "forget_session";
+    case OperationKind::start_epoch:
+      return "start_epoch";
+  }
+  return "?";
+}
+
+std::string text_of(const router::SessionNotice& notice) {
+  static const char* const kKinds[] = {"opened", "renewed", "ended"};
+  return to_string(notice.group) + "/" + std::to_string(notice.generation) + " " +
+         kKinds[static_cast<int>(notice.kind)];
+}
+
+std::string text_of(const Answer& answer) {
+  return describe(answer);
+}
+
+template <class List>
+std::string all_of(const List& list) {
+  std::string text;
+  for (const auto& each : list) {
+    if (!text.empty()) text += "; ";
+    if constexpr (requires { each.view(); }) {
+      text += describe(each.view());
+    } else {
+      text += text_of(each);
+    }
+  }
+  return text;
+}
+
+std::string text_of(const server::Append& append) {
+  std::string text = "append epoch " + std::to_string(append.epoch.value) + " round " +
+                     std::to_string(append.round) + " after " + std::to_string(append.prev_index.value) +
+                     " committed " + std::to_string(append.committed.value);
+  if (append.batches.empty()) return text + " (ping)";
+  return text + ", batches to " + std::to_string(append.batches.back().index.value);
+}
+
+std::string text_of(const server::Install& install) {
+  return "install epoch " + std::to_string(install.epoch.value) + " round " + std::to_string(install.round) +
+         " index " + std::to_string(install.index.value) + (install.first ? " first" : "") +
+         (install.last ? " last" : "");
+}
+
+}  // namespace
+
+std::string describe(const Operation& op) {
+  std::string text = name_of(op.kind);
+  if (op.session) text += " " + to_hex({reinterpret_cast<const char*>(&op.session.value), 6});
+  if (op.sequence) text += "#" + std::to_string(op.sequence.value);
+  if (op.target) text += " of #" + std::to_string(op.target.value);
+  if (!op.resource.empty() && op.kind != OperationKind::start_epoch) text += " " + printable(op.resource);
+  if (op.kind == OperationKind::acquire && op.mode == LockMode::shared) text += " shared";
+  if (op.token) text += " token " + std::to_string(op.token.value);
+  return text;
+}
+
+std::string describe(const Answer& answer) {
+  std::string text =
+      "#" + std::to_string(answer.sequence.value) + " " + std::string(to_string(answer.status));
+  if (answer.token) text += " token " + std::to_string(answer.token.value);
+  if (answer.count != 0) text += " count " + std::to_string(answer.count);
+  return text;
+}
+
+std::string describe(const Message& message) {
+  return std::visit(
+      Overloaded{
+          [](const Hello& m) { return "hello of " + m.client_id; },
+          [](const Welcome&) { return std::string("welcome"); },
+          [](const Refusal& m) { return "refusal: " + m.message; },
+          [](const Operations& m) { return all_of(m.list); },
+          [](const Beat& m) { return "heartbeat " + std::to_string(m.number); },
+          [](const ClientQuery& m) { return "query " + printable(m.query.resource); },
+          [](const Bye&) { return std::string("bye"); },
+          [](const ToClient& m) { return "answers: " + all_of(m.sessions) + " | " + all_of(m.answers); },
+          [](const ReportToClient& m) { return "report: " + std::string(to_string(m.report.status)); },
+          [](const Greet& m) { return "greet from " + m.from; },
+          [](const Greeted& m) { return "greeted by " + m.name; },
+          [](const Submit& m) { return to_string(m.group) + " submit: " + all_of(m.operations); },
+          [](const Query& m) { return to_string(m.group) + " query " + printable(m.query.text); },
+          [](const Submitted& m) { return "submitted: " + all_of(m.answers); },
+          [](const Queried& m) { return "queried: " + std::string(to_string(m.report.status)); },
+          [](const LateAnswers& m) { return to_string(m.group) + " later: " + all_of(m.answers); },
+          [](const LateTaken& m) { return to_string(m.group) + " later ones taken"; },
+          [](const Replicate& m) {
+            return to_string(m.group) + " " +
+                   std::visit([](const auto& one) { return text_of(one); }, m.message);
+          },
+          [](const Replicated& m) {
+            return to_string(m.group) + (m.reply.accepted ? " has " : " refuses, has ") +
+                   std::to_string(m.reply.last_index.value) + ", epoch " +
+                   std::to_string(m.reply.epoch.value) + " round " + std::to_string(m.reply.round);
+          },
+          [](const CallFailed& m) { return to_string(m.group) + " call failed"; },
+          [](const CoordinatorRequest& m) {
+            static const char* const kKinds[] = {"attach",    "ping",  "read",   "write",
+                                                 "read_note", "fence", "enlist", "touch"};
+            std::string text = std::string("coordinator: ") + kKinds[static_cast<int>(m.kind)];
+            return m.kind == CoordinatorRequest::Kind::write ? text + " " + coordinator::to_json(m.config)
+                                                             : text;
+          },
+          [](const CoordinatorReply& m) {
+            static const char* const kCodes[] = {"ok", "expired", "bad version", "bad note", "taken", "lost"};
+            return std::string("coordinator answers ") + kCodes[static_cast<int>(m.code)];
+          },
+          [](const Changed&) { return std::string("coordinator: a watch fires"); }},
+      message);
+}
+
+}  // namespace dlm::sim

@@ -1,0 +1,20 @@
+// The failures that the design names, each as a story of its own that must come out well for every seed.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace dlm::sim {
+
+struct Shape;
+class Simulation;
+
+struct Scenario {
+  const char* name;
+  const char* what;
+  void (*play)(Simulation&);
+};
+const std::vector<Scenario>& all_scenarios();
+const Scenario* find_scenario(const std::string& name);
+
+}  // namespace dlm::sim

@@ -1,0 +1,66 @@
+// A shard server: the shell around its GroupCores, as server/shard_node.cc, group_host.cc and lock_channel.cc
+// are in a real one. It decides nothing.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "server/core/group_core.h"
+#include "test/sim/network.h"
+
+namespace dlm::sim {
+
+// Sees what the servers do, before anybody else does.
+class ServerObserver {
+ public:
+  virtual void on_submit(const server::MemberName& by, const server::GroupCore& core,
+                         std::span<const Operation> operations) = 0;
+  virtual void on_turn(const server::MemberName& by, const server::GroupCore& core,
+                       const server::GroupOutput& output) = 0;
+
+ protected:
+  ~ServerObserver() = default;
+};
+
+class ServerProcess final : public Process {
+ public:
+  struct Options {
+    std::vector<GroupId> groups;
+    server::GroupOptions group;  // replica.group and .self are filled in
+    std::uint32_t session_timeout_ms = 4'000;
+    TimeUs turn_delay = 100;  // from the first input to the turn that takes it; at most
+  };
+  ServerProcess(World& world, Network& network, const std::string& name, const Clock& clock,
+                const Options& options, ServerObserver& observer);
+  ~ServerProcess() override;
+
+  // Of this life. The core is null when there is none yet.
+  server::MemberName member() const { return {name(), life()}; }
+  const server::GroupCore* core(GroupId group) const;
+  bool serves(GroupId group) const;
+
+  // --- faults ---
+  void step_down(GroupId group);
+  void slow_turns(TimeUs delay) { extra_turn_delay_ = delay; }
+
+  Endpoint* acceptor() override;
+
+ protected:
+  void begin_life() override;
+  void end_life() override;
+  void woken() override;
+
+ private:
+  struct Life;
+  Network& network_;
+  Options options_;
+  ServerObserver& observer_;
+  TimeUs extra_turn_delay_ = 0;
+  std::unique_ptr<Life> state_;
+};
+
+}  // namespace dlm::sim

@@ -1,0 +1,89 @@
+#include "test/sim/shape.h"
+
+#include "test/sim/faults.h"
+
+namespace dlm::sim {
+namespace {
+
+template <class T>
+T one_of(Random& random, std::initializer_list<T> values) {
+  return *(values.begin() + random.below(values.size()));
+}
+
+void draw_workload(WorkloadOptions& workload, Random& random) {
+  workload.resources = one_of<std::uint32_t>(random, {1, 3, 10, 40});
+  workload.hot_percent = one_of<std::uint32_t>(random, {0, 30, 80});
+  workload.hold_us = one_of<TimeUs>(random, {0, 5 * kMs, 50 * kMs, 400 * kMs});
+  workload.in_flight_max = one_of<std::size_t>(random, {1, 4, 16});
+  workload.held_max = one_of<std::size_t>(random, {2, 8});
+  workload.lease_ms = one_of<std::uint32_t>(random, {500, 1'500, 4'000});
+  workload.inspects = one_of<std::uint32_t>(random, {0, 5, 20});
+  workload.renews = one_of<std::uint32_t>(random, {0, 5, 20});
+  workload.cancels = one_of<std::uint32_t>(random, {0, 5, 15});
+  workload.closes_permille = one_of<std::uint32_t>(random, {0, 1, 10});
+  workload.shared = one_of<std::uint32_t>(random, {0, 30, 70});
+  workload.leased = one_of<std::uint32_t>(random, {0, 20, 60});
+  workload.tries = one_of<std::uint32_t>(random, {0, 20, 60});
+  workload.forever = one_of<std::uint32_t>(random, {0, 40, 100});
+}
+
+void draw_group(server::GroupOptions& group, Random& random) {
+  group.replica.silence_timeout_ms = one_of<std::uint64_t>(random, {200, 400, 1'000});
+  group.replica.ping_interval_ms =
+      group.replica.silence_timeout_ms / 10 * one_of<std::uint64_t>(random, {1, 2});
+  // Often so small that whoever comes back needs a snapshot, and that in many chunks.
+  group.replica.log_bytes_max = one_of<std::size_t>(random, {2'048, 16'384, 64u << 20});
+  group.replica.append_bytes_max = one_of<std::size_t>(random, {1'024, 4u << 20});
+  group.snapshot_chunk_bytes = one_of<std::size_t>(random, {256, 4'096, 256u << 10});
+  group.batch_operations_max = one_of<std::size_t>(random, {2, 64, 16'384});
+  group.expiries_per_turn_max = one_of<std::size_t>(random, {1, 4'096});
+  group.table.lease_ms_min = 300;
+  group.table.lease_ms_max = 20'000;
+  // What the record allows at first: longer leases have to be written down before they are given.
+  group.replica.lease_ms_first = one_of<std::uint32_t>(random, {500, 10'000});
+}
+
+}  // namespace
+
+Shape draw_shape(const SimulationOptions& options, Random& random) {
+  Shape shape;
+  shape.servers = one_of<std::uint32_t>(random, {2, 3, 3, 3, 4, 5});
+  shape.groups = one_of<std::uint32_t>(random, {1, 1, 2, 3});
+  shape.routers = one_of<std::uint32_t>(random, {1, 2, 3});
+  shape.clients = one_of<std::uint32_t>(random, {2, 6, 12, 24});
+  shape.ttl_ms = one_of<std::uint32_t>(random, {600, 1'500, 5'000});
+  shape.session_timeout_ms = one_of<std::uint32_t>(random, {1'000, 2'000, 4'000});
+  shape.duration = one_of<TimeUs>(random, {20, 40, 80}) * kSecond;
+  shape.turn_delay = one_of<TimeUs>(random, {10, 100, 1'000});
+  shape.delays.base_us = one_of<TimeUs>(random, {20, 100, 1'000});
+  shape.delays.jitter_us = one_of<TimeUs>(random, {20, 200, 3'000});
+  draw_group(shape.group, random);
+  shape.group.replica.coordinator_timeout_ms = shape.session_timeout_ms;
+  draw_workload(shape.workload, random);
+  shape.workload.operations = options.operations;
+  shape.workload.pause_us = 2 * shape.duration * shape.clients / options.operations;
+
+  shape.faults = options.faults;
+  if (options.draw_faults && options.scenario.empty()) shape.faults = draw_faults(random);
+  if (shape.faults.contains("drift")) shape.drift_ppm_max = 10'000;
+  if (shape.faults.contains("doubled-retries")) shape.doubled_percent = 20;
+  if (!options.scenario.empty()) {
+    // Stories need somebody to take over, and clients that work throughout.
+    shape.servers = 3;
+    shape.clients = 6;
+    shape.workload.pause_us = 100 * kMs;
+    if (options.scenario == "doubled-retries") shape.doubled_percent = 30;
+  }
+  return shape;
+}
+
+std::string describe(const Shape& shape) {
+  std::string text = std::to_string(shape.servers) + " servers, " + std::to_string(shape.groups) +
+                     " groups, " + std::to_string(shape.routers) + " routers, " +
+                     std::to_string(shape.clients) + " clients, TTL " + std::to_string(shape.ttl_ms) +
+                     " ms, silence " + std::to_string(shape.silence_ms()) + " ms; faults:";
+  for (const std::string& fault : shape.faults) text += " " + fault;
+  return text + (shape.faults.empty() ? " none" : "");
+}
+
+}  // namespace dlm::sim

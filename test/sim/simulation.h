@@ -1,0 +1,129 @@
+// One simulated cluster, from its start to its end: first the faults, while every promise is checked
+// (safety), then none, and everybody must be served and every replica be back within a bounded time
+// (liveness).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "test/sim/beliefs.h"
+#include "test/sim/client_process.h"
+#include "test/sim/ensemble.h"
+#include "test/sim/group_checks.h"
+#include "test/sim/network.h"
+#include "test/sim/router_node.h"
+#include "test/sim/server_process.h"
+#include "test/sim/shape.h"
+#include "test/sim/workload.h"
+
+namespace dlm::sim {
+
+struct Result {
+  std::uint64_t seed = 0;
+  std::string failure;  // empty: none
+  std::string shape;
+  std::uint64_t hash = 0;  // of everything that happened: the same for the same seed and options
+  TimeUs virtual_time = 0;
+  std::uint64_t steps = 0;
+  std::uint64_t operations = 0;
+  std::uint64_t granted = 0;
+  std::uint64_t takeovers = 0;
+  std::uint64_t committed = 0;
+  std::uint64_t groups_lost = 0;  // and begun anew
+  std::uint64_t strikes = 0;
+};
+
+class Simulation final : public ServerObserver {
+ public:
+  explicit Simulation(const SimulationOptions& options);
+  Simulation(const SimulationOptions& options, const Shape& shape);
+  ~Simulation();
+
+  // Safety, then liveness. Once.
+  Result run();
+
+  // --- for faults and scenarios ---
+  World& world() { return world_; }
+  Network& network() { return network_; }
+  Ensemble& ensemble() { return *ensemble_; }
+  const Shape& shape() const { return shape_; }
+  const std::vector<ServerProcess*>& servers() const { return servers_; }
+  const std::vector<RouterNode*>& routers() const { return routers_; }
+  const std::vector<ClientProcess*>& clients() const { return clients_; }
+  const std::vector<GroupId>& groups() const { return groups_; }
+  const GroupChecks& checks(GroupId group) const { return *checks_.at(group); }
+  const Workload& workload() const { return *workload_; }
+  std::vector<Process*> everybody() const;
+
+  // By the record; null: nobody, or not of this life.
+  ServerProcess* primary_of(GroupId group) const;
+  ServerProcess* some_backup_of(GroupId group) const;
+  std::size_t in_sync(GroupId group) const;
+  // Whether nobody of its in-sync set lives.
+  bool is_lost(GroupId group) const;
+  // Whether each of its groups has another living member in sync.
+  bool is_spare(const ServerProcess& server) const;
+
+  void run_for(TimeUs time);
+  // False: it did not come true in time.
+  bool run_until(const std::function<bool()>& condition, TimeUs limit);
+  // For scenarios, which know what must happen.
+  void require(bool condition, const std::string& what);
+
+  // Down for a while; without power nobody is told.
+  void crash(Process& process, TimeUs down, bool power_lost = false);
+  // Undoes a fault after a time, or when the faults stop.
+  void heal_after(TimeUs time, std::function<void()> heal);
+  void count_strike() { ++strikes_; }
+  bool faults_stopped() const { return faults_stopped_; }
+
+ private:
+  void build();
+  void run_safety();
+  void run_liveness();
+  void run_scenario();
+  void stop_faults();
+  void supervise();
+  void restart(Process& process);
+  bool is_whole() const;
+  std::string what_is_missing() const;
+  void check_heartbeats() const;
+  void check_drained();
+  void on_record(GroupId group, const coordinator::VersionedConfig& before,
+                 const coordinator::VersionedConfig& now);
+  // ServerObserver
+  void on_submit(const server::MemberName& by, const server::GroupCore& core,
+                 std::span<const Operation> operations) override;
+  void on_turn(const server::MemberName& by, const server::GroupCore& core,
+               const server::GroupOutput& output) override;
+
+  SimulationOptions options_;
+  World world_;
+  Shape shape_;
+  Network network_;
+  Random supervision_;
+  std::unique_ptr<Ensemble> ensemble_;
+  coordinator::Ring ring_;
+  std::vector<GroupId> groups_;
+  Beliefs beliefs_;
+  std::map<GroupId, std::unique_ptr<GroupChecks>> checks_;
+  std::unique_ptr<Workload> workload_;
+  std::vector<std::unique_ptr<Process>> owned_;
+  std::vector<ServerProcess*> servers_;
+  std::vector<RouterNode*> routers_;
+  std::vector<ClientProcess*> clients_;
+  std::map<NodeId, TimeUs> restart_at_;
+  std::map<NodeId, bool> without_power_;
+  std::map<std::uint64_t, std::function<void()>> heals_;
+  std::uint64_t last_heal_ = 0;
+  bool faults_stopped_ = false;
+  bool closing_ = false;  // clients that end are not started again
+  std::uint64_t strikes_ = 0;
+  std::uint64_t takeovers_ = 0;
+};
+
+}  // namespace dlm::sim
