@@ -34,17 +34,21 @@ std::vector<std::string> all_faults() {
   return names;
 }
 
+constexpr double kFifoToleranceMs = 2'000;
+
 struct RunArguments {
   RunOptions options;
   double minutes = 1;
   std::vector<std::string> faults = all_faults();
   std::uint32_t zookeeper_away_s = 60;
+  double fifo_tolerance_ms = kFifoToleranceMs;
 };
 
 int run(RunArguments& arguments) {
   RunOptions& options = arguments.options;
   options.schedule.total_ms = static_cast<std::uint32_t>(arguments.minutes * 60'000);
   options.schedule.kinds = kinds_of(arguments.faults, options.cluster.namespaces);
+  options.check.fifo_tolerance_ns = static_cast<std::int64_t>(arguments.fifo_tolerance_ms * 1e6);
   options.schedule.zookeeper_away_ms = arguments.zookeeper_away_s * 1'000;
   options.schedule.groups = options.cluster.groups;
   options.schedule.routers = options.cluster.routers;
@@ -82,6 +86,9 @@ void add_run(CLI::App& app, RunArguments& arguments) {
       ->capture_default_str();
   app.add_option("--freeze-max", arguments.options.schedule.freeze_ms_max, "Longest freeze, in ms")
       ->check(CLI::Range(100, 600'000))
+      ->capture_default_str();
+  app.add_option("--fifo-tolerance", arguments.fifo_tolerance_ms,
+                 "How much earlier, in ms, one must have come for another not to be granted first")
       ->capture_default_str();
   app.add_option("--replay", arguments.options.replay, "Printed as the command to do this again");
 }
@@ -145,7 +152,7 @@ int main(int argc, char** argv) {
   CLI::App* holder_command = app.add_subcommand("holder", "Holds a lock until it is lost");
   add_holder(*holder_command, holder);
   std::string history;
-  double fifo_tolerance_ms = 2'000;
+  double fifo_tolerance_ms = kFifoToleranceMs;
   CLI::App* check_command = app.add_subcommand("check", "Judges a history");
   check_command->add_option("file", history)->required();
   check_command->add_option("--fifo-tolerance", fifo_tolerance_ms, "In ms")->capture_default_str();

@@ -152,7 +152,11 @@ void Cluster::finish_workers(History& history) {
     process(worker_name(number)).terminate();
   for (std::uint32_t number = 0; number < options_.workers; ++number) {
     Process& worker = process(worker_name(number));
-    wait_until(worker.name() + " ends", kWorkersEndSeconds, [&] { return !worker.running(); });
+    try {
+      wait_until(worker.name() + " ends", kWorkersEndSeconds, [&] { return !worker.running(); });
+    } catch (const std::runtime_error&) {
+      worker.kill();  // what it was about to do is unknown
+    }
     end_life(number);
   }
   for (const WorkerLife& life : lives_) {

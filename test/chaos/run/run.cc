@@ -48,12 +48,16 @@ class Run {
       inject(cluster, history);
       calm_.from_ns = now_ns();
       sleep_ms(kCalmMs);
-      calm_.to_ns = now_ns();
     } catch (const std::runtime_error& error) {
       failures_.push_back(error.what());
     }
     cluster.finish_workers(history);
+    calm_.to_ns = now_ns();
     note_casualties(cluster);
+    if (cluster.given_up() > 0) {
+      std::cout << cluster.given_up()
+                << " times a server gave up, its session with ZooKeeper being over, and was started again.\n";
+    }
   }
 
   void inject(Cluster& cluster, History& history) {
@@ -77,7 +81,7 @@ class Run {
       write_history(options_.history, history);
       // As an outside checker would: from the file.
       history = read_history(options_.history);
-      const Verdict verdict = check(history.records, history.context, CheckOptions());
+      const Verdict verdict = check(history.records, history.context, options_.check);
       print_gaps(std::cout, history);
       print_verdict(std::cout, verdict);
       if (!verdict.good()) failures_.push_back("the history breaks the service's promises");

@@ -11,6 +11,7 @@ namespace dlm::chaos {
 struct RunOptions {
   ClusterOptions cluster;
   ScheduleOptions schedule;
+  CheckOptions check;
   std::string history;  // where it is written
   std::string replay;   // the command that does the same again, for people
 };
