@@ -200,6 +200,7 @@ void RouterCore::State::operation_answer(Group& group, Pending& pending, Answer&
     case Reaction::put_off:
       return put_off(group, pending, answer, verdict.now);
     case Reaction::reroute:
+      pending.put_off = false;
       park(pending);
       parked_retry_at_ = std::min(parked_retry_at_, verdict.now + options_.reroute_ms);
       return;

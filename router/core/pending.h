@@ -48,7 +48,7 @@ struct Pending {
   PendingState state = PendingState::free;
   bool sent = false;         // a group may have executed it
   bool told_queued = false;  // the client knows that it is queued
-  bool put_off = false;      // parked because its group put it off
+  bool put_off = false;      // its group put it off the last time it was asked
 
   // Borrows from this slot, until it is freed.
   Operation view() const {

@@ -38,10 +38,13 @@ void RouterCore::State::expire(Pending& pending, TimeMs now) {
   std::string message;
   if (pending.group != kNone) {
     const Group& group = groups_[pending.group];
-    const bool parked = pending.state == PendingState::parked;
-    message = parked && pending.put_off ? group.put_off_why
-              : parked ? to_string(group.id) + " does not own the resource, and no newer ring has come"
-                       : describe(group, now);
+    if (pending.put_off && !group.troubled) {
+      message = group.put_off_why;
+    } else if (pending.state == PendingState::parked) {
+      message = to_string(group.id) + " does not own the resource, and no newer ring has come";
+    } else {
+      message = describe(group, now);
+    }
   } else {
     message = routes_.ready() ? "no ring: the cluster has no groups yet"
                               : "no ring: this router has not reached the coordinator yet";
@@ -89,7 +92,6 @@ void RouterCore::State::expire_parked(TimeMs now) {
   for (const PendingRef& ref : parked) {
     Pending* pending = pending_.get(ref);
     if (pending == nullptr || pending->state != PendingState::parked) continue;
-    pending->put_off = false;
     place(*pending);
     if (pending->state != PendingState::waiting || pending_.get(ref) == nullptr) continue;
     groups_[pending->group].waiting.pop_back();

@@ -118,7 +118,7 @@ TEST(StepDown, IsAskedOfThePrimaryThatItMeansAndOfNobodyAfterIt) {
   d.down("s1#1");  // its answer is lost
   d.elect(1, "s2");
   d.publish();
-  d.pass(10);
+  d.turn();
   EXPECT_EQ(d.queries.size(), 1U) << "the new primary is not to step down too";
   ASSERT_EQ(d.reports.size(), 1U);
   EXPECT_EQ(d.reports[0].report.status, Status::ok);

@@ -365,55 +365,6 @@ TEST_F(GroupCoreTest, ADeposedPrimaryNeverConfirmsARenewal) {
   EXPECT_EQ(cluster_->report(read).status, Status::not_primary);
 }
 
-TEST_F(GroupCoreTest, SteppingDownHandsOverInOrder) {
-  begin(3);
-  ask(open_session(kAnn, "ann"));
-  Answer first = ask(acquire(kAnn, 1, "a"));
-  std::string old = primary();
-  EXPECT_TRUE(cluster_->core(old).step_down({cluster_->now_ms(), 0}, StepDown::leave_set));
-  cluster_->settle();
-  cluster_->pass_ms(100);
-  EXPECT_NE(primary(), old);
-  EXPECT_EQ(cluster_->config().in_sync.size(), 3U);
-  EXPECT_EQ(ask(acquire(kAnn, 1, "a")).token, first.token);
-}
-
-GroupQuery step_down(const std::string& member) {
-  return {GroupQuery::Kind::step_down, member, 0, 0};
-}
-
-TEST_F(GroupCoreTest, AStepDownThatIsAskedForIsAnsweredWithTheNewPrimary) {
-  begin(3);
-  const std::string old = primary();
-  const std::string member = coordinator::to_string(cluster_->config().primary);
-  const RequestId request = cluster_->query(old, step_down(member));
-  cluster_->settle();
-  ASSERT_TRUE(cluster_->is_reported(request));
-  EXPECT_NE(primary(), old);
-  const auto& reported = cluster_->report(request);
-  EXPECT_EQ(std::get<GroupReport>(reported.content).primary,
-            coordinator::to_string(cluster_->config().primary));
-  EXPECT_EQ(cluster_->config().in_sync.size(), 3U) << "it stays as a backup";
-}
-
-TEST_F(GroupCoreTest, AStepDownIsForTheMemberThatIsNamed) {
-  begin(2);
-  const std::string old = primary();
-  const std::string other = backup();
-  EXPECT_EQ(cluster_->report(cluster_->query(old, step_down("s9#1"))).status, Status::not_primary);
-  const std::string member = coordinator::to_string(cluster_->config().primary);
-  EXPECT_EQ(cluster_->report(cluster_->query(other, step_down(member))).status, Status::not_primary);
-  EXPECT_EQ(primary(), old);
-}
-
-TEST_F(GroupCoreTest, AStepDownWithoutABackupSaysSo) {
-  begin(1);
-  const std::string member = coordinator::to_string(cluster_->config().primary);
-  const auto& reported = cluster_->report(cluster_->query(primary(), step_down(member)));
-  EXPECT_EQ(reported.status, Status::unavailable);
-  EXPECT_EQ(reported.message, "g1 has no backup in sync that could take over");
-}
-
 TEST_F(GroupCoreTest, ARestartedMemberJoinsByASnapshotWhileOperationsFlow) {
   GroupOptions options;
   options.replica.log_bytes_max = 4'096;
