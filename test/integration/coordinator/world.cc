@@ -79,8 +79,8 @@ namespace {
 
 class MemoryWorld final : public World {
  public:
-  std::unique_ptr<Session> make(const std::string& name, std::uint32_t) override {
-    return std::make_unique<Session>(queue, make_session(hub_, executor(), name));
+  MakeSession maker(const std::string& name, std::uint32_t) override {
+    return [this, name] { return make_session(hub_, executor(), name); };
   }
   void cut(const std::string& name) override { hub_.cut(name); }
   void mend(const std::string& name) override { hub_.mend(name); }
@@ -110,13 +110,13 @@ test::ZookeeperServer& ZookeeperWorld::server() {
   return server;
 }
 
-std::unique_ptr<Session> ZookeeperWorld::make(const std::string& name, std::uint32_t session_timeout_ms) {
+MakeSession ZookeeperWorld::maker(const std::string& name, std::uint32_t session_timeout_ms) {
   std::unique_ptr<test::TcpProxy>& link = links_[name];
   if (!link) link = std::make_unique<test::TcpProxy>(server().port());
   ZookeeperOptions options;
   options.address = {link->address(), root_};
   options.session_timeout_ms = session_timeout_ms;
-  return std::make_unique<Session>(queue, make_zookeeper_coordinator(options, executor()));
+  return [this, options] { return make_zookeeper_coordinator(options, executor()); };
 }
 
 void ZookeeperWorld::cut(const std::string& name) {

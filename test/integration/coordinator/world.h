@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "coordinator/coordinator.h"
+#include "coordinator/lasting_coordinator.h"
 #include "test/support/task_queue.h"
 #include "test/support/tcp_proxy.h"
 #include "test/support/zookeeper_server.h"
@@ -68,8 +69,11 @@ class World {
   virtual ~World() = default;
 
   // A session that can be cut off by its name.
-  virtual std::unique_ptr<Session> make(const std::string& name,
-                                        std::uint32_t session_timeout_ms = kLongTimeoutMs) = 0;
+  std::unique_ptr<Session> make(const std::string& name, std::uint32_t session_timeout_ms = kLongTimeoutMs) {
+    return std::make_unique<Session>(queue, maker(name, session_timeout_ms)());
+  }
+  // Makes any number of them, one after the other, all of one name.
+  virtual MakeSession maker(const std::string& name, std::uint32_t session_timeout_ms) = 0;
   virtual void cut(const std::string& name) = 0;
   virtual void mend(const std::string& name) = 0;
   // Ends the session of that name, made with kShortTimeoutMs, from outside.
@@ -81,12 +85,11 @@ class World {
     return session;
   }
 
-  test::TaskQueue queue;
-
- protected:
   Executor executor() {
     return [this](std::function<void()> task) { queue.post(std::move(task)); };
   }
+
+  test::TaskQueue queue;
 };
 
 std::unique_ptr<World> make_memory_world();
@@ -98,8 +101,7 @@ class ZookeeperWorld final : public World {
   ZookeeperWorld();
   static test::ZookeeperServer& server();
 
-  std::unique_ptr<Session> make(const std::string& name,
-                                std::uint32_t session_timeout_ms = kLongTimeoutMs) override;
+  MakeSession maker(const std::string& name, std::uint32_t session_timeout_ms) override;
   void cut(const std::string& name) override;
   void mend(const std::string& name) override;
   void expire(const std::string& name) override;

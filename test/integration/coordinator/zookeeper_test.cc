@@ -268,7 +268,7 @@ TEST_F(ZookeeperTest, NodesAreReadableByPeopleAndSessionsLeaveNothingBehind) {
     EXPECT_EQ(hand.get("/cluster"), "{\"id\":\"" + session->view().cluster + "\"}");
   }
   EXPECT_EQ(hand.get("/groups/g1"), R"({"epoch":3,"primary":"s1#42","inSync":["s1#42","s2#7"],"era":1,)"
-                                    R"("leaseMsMax":0,"author":"s1#42/1"})");
+                                    R"("leaseMsMax":0,"recovering":false,"author":"s1#42/1"})");
   EXPECT_EQ(hand.get("/ring"), R"({"groups":[{"group":"g1","weight":1.0}]})");
   EXPECT_EQ(hand.list("/outcomes"), std::vector<std::string>());
   EXPECT_EQ(hand.list("/members"), std::vector<std::string>());
