@@ -93,7 +93,7 @@ void CoordinatorClient::end() {
   if (std::exchange(ended_, true)) return;
   disconnected();
   for (auto& [group, target] : std::exchange(targets_, {})) {
-    if (target.write) target.write->done(WriteResult::unavailable);
+    if (target.write) target.write->done(WriteResult::unknown);
   }
   if (events_.on_ended) events_.on_ended();
 }

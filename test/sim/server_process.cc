@@ -19,6 +19,7 @@ namespace {
 
 constexpr TimeUs kLaterTimeout = 5 * kSecond;  // for a router to take its later answers
 constexpr std::uint32_t kRegisterGraceMs = 2'000;
+constexpr TimeUs kNewSessionPause = 200 * kMs;
 
 }  // namespace
 
@@ -54,6 +55,9 @@ struct ServerProcess::Life final : Endpoint {
   // coordinator
   void on_view(const coordinator::ClusterView& view);
   void follow_members();
+  void begin_session();
+  void session_ended();
+  void proposed(GroupId group, bool accepted);
   void fail(const std::string& why);
   // connections
   void on_message(LinkId link, Message&& message) override;
@@ -78,6 +82,8 @@ struct ServerProcess::Life final : Endpoint {
   MemberName name;
   coordinator::ClusterView view;
   bool failed = false;
+  bool registered = false;       // at least once
+  std::vector<GroupId> unknown;  // groups with a proposal whose session ended before its outcome was known
   std::map<GroupId, Host> hosts;
   std::map<LinkId, std::string> greeted;  // and who they said they are
   std::uint64_t ids = 0;
@@ -103,6 +109,13 @@ ServerProcess::Life::Life(ServerProcess& process) : self(process), name(process.
       schedule_turn(group, host);
     }
   };
+  begin_session();
+}
+
+// --- the coordinator -------------------------------------------------------------------------------------
+
+// As coordinator/lasting_coordinator.cc: a server outlives its sessions.
+void ServerProcess::Life::begin_session() {
   CoordinatorClient::Options options;
   options.self = coordinator::ServerMember{name, name.server, self.options_.groups};
   options.groups = self.options_.groups;
@@ -111,14 +124,27 @@ ServerProcess::Life::Life(ServerProcess& process) : self(process), name(process.
   coordinator = std::make_unique<CoordinatorClient>(
       self, self.network_, std::move(options),
       CoordinatorClient::Events{.on_view = [this](const coordinator::ClusterView& next) { on_view(next); },
-                                .on_ended = [this] { fail("its coordinator session ended"); },
+                                .on_ended = [this] { session_ended(); },
                                 .on_registered =
                                     [this](bool ok) {
+                                      registered = registered || ok;
                                       if (!ok) fail("it can't be registered");
                                     }});
 }
 
-// --- the coordinator -------------------------------------------------------------------------------------
+void ServerProcess::Life::session_ended() {
+  if (!registered) return fail("its coordinator session ended");
+  self.world().note(self.name(), "its coordinator session ended: begins another");
+  self.post(kNewSessionPause, [this] {
+    if (!failed) begin_session();
+  });
+}
+
+void ServerProcess::Life::proposed(GroupId group, bool accepted) {
+  Host& host = hosts.at(group);
+  host.core.on_proposed(accepted, now());
+  schedule_turn(group, host);
+}
 
 // As a real one: it serves nothing any more and its process ends; whoever watches over it starts another.
 void ServerProcess::Life::fail(const std::string& why) {
@@ -155,6 +181,7 @@ void ServerProcess::Life::on_view(const coordinator::ClusterView& next) {
                       view.ring, now());
     schedule_turn(group, host);
   }
+  for (GroupId group : std::exchange(unknown, {})) proposed(group, false);
 }
 
 void ServerProcess::Life::follow_members() {
@@ -343,10 +370,12 @@ void ServerProcess::Life::send(GroupId group, MemberLink::Content message) {
 void ServerProcess::Life::consult_coordinator(GroupId group, Host& host, GroupOutput& output) {
   if (output.propose) {
     coordinator->propose(group, output.propose->expected_version, output.propose->config,
-                         [this, group, &host](coordinator::WriteResult result) {
+                         [this, group](coordinator::WriteResult result) {
                            if (failed) return;
-                           host.core.on_proposed(result == coordinator::WriteResult::accepted, now());
-                           schedule_turn(group, host);
+                           // What became of it the first view of the next session tells, and before that
+                           // nobody.
+                           if (result == coordinator::WriteResult::unknown) return unknown.push_back(group);
+                           proposed(group, result == coordinator::WriteResult::accepted);
                          });
   }
   if (output.touch_coordinator) {
