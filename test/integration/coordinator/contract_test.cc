@@ -8,26 +8,12 @@ namespace {
 
 constexpr GroupId kGroup(1);
 
-struct Kind {
-  const char* name;
-  std::unique_ptr<World> (*make)();
-};
-void PrintTo(const Kind& kind, std::ostream* out) {
-  *out << kind.name;
-}
-
-class CoordinatorContract : public testing::TestWithParam<Kind> {
+class CoordinatorContract : public testing::TestWithParam<WorldKind> {
  protected:
   std::unique_ptr<World> world = GetParam().make();
 };
 
-INSTANTIATE_TEST_SUITE_P(, CoordinatorContract,
-                         testing::Values(Kind{"Memory", make_memory_world},
-                                         Kind{"Zookeeper",
-                                              []() -> std::unique_ptr<World> {
-                                                return std::make_unique<ZookeeperWorld>();
-                                              }}),
-                         [](const auto& test) { return std::string(test.param.name); });
+INSTANTIATE_TEST_SUITE_P(, CoordinatorContract, testing::ValuesIn(kAllWorlds), name_of_world);
 
 TEST_P(CoordinatorContract, FirstViewComesWhenEverythingWasRead) {
   auto first = world->start("first");

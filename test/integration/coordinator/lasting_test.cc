@@ -9,15 +9,7 @@ namespace {
 
 constexpr GroupId kGroup(1);
 
-struct Kind {
-  const char* name;
-  std::unique_ptr<World> (*make)();
-};
-void PrintTo(const Kind& kind, std::ostream* out) {
-  *out << kind.name;
-}
-
-class LastingCoordinatorTest : public testing::TestWithParam<Kind> {
+class LastingCoordinatorTest : public testing::TestWithParam<WorldKind> {
  protected:
   std::unique_ptr<Session> start_lasting(const std::string& name) {
     auto session = std::make_unique<Session>(
@@ -35,13 +27,7 @@ class LastingCoordinatorTest : public testing::TestWithParam<Kind> {
   std::unique_ptr<World> world = GetParam().make();
 };
 
-INSTANTIATE_TEST_SUITE_P(, LastingCoordinatorTest,
-                         testing::Values(Kind{"Memory", make_memory_world},
-                                         Kind{"Zookeeper",
-                                              []() -> std::unique_ptr<World> {
-                                                return std::make_unique<ZookeeperWorld>();
-                                              }}),
-                         [](const auto& test) { return std::string(test.param.name); });
+INSTANTIATE_TEST_SUITE_P(, LastingCoordinatorTest, testing::ValuesIn(kAllWorlds), name_of_world);
 
 TEST_P(LastingCoordinatorTest, AfterItsSessionExpiredItIsRegisteredAsWhatItWas) {
   auto watcher = world->start("watcher");

@@ -101,6 +101,10 @@ std::unique_ptr<World> make_memory_world() {
   return std::make_unique<MemoryWorld>();
 }
 
+std::unique_ptr<World> make_zookeeper_world() {
+  return std::make_unique<ZookeeperWorld>();
+}
+
 ZookeeperWorld::ZookeeperWorld() : root_(next_root()) {
   server();
 }

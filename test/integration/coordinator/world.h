@@ -2,6 +2,8 @@
 // them, in memory or on a real ZooKeeper.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <memory>
 #include <optional>
 #include <string>
@@ -93,6 +95,21 @@ class World {
 };
 
 std::unique_ptr<World> make_memory_world();
+std::unique_ptr<World> make_zookeeper_world();
+
+// What every test of the contract is run in.
+struct WorldKind {
+  const char* name;
+  std::unique_ptr<World> (*make)();
+};
+inline constexpr WorldKind kAllWorlds[] = {{"Memory", make_memory_world},
+                                           {"Zookeeper", make_zookeeper_world}};
+inline void PrintTo(const WorldKind& kind, std::ostream* out) {
+  *out << kind.name;
+}
+inline std::string name_of_world(const testing::TestParamInfo<WorldKind>& test) {
+  return test.param.name;
+}
 
 // On the program's own ZooKeeper (one for all tests), below a path of this world's own. Each session has a
 // link of its own.
