@@ -143,7 +143,10 @@ void RouterCore::State::place(Pending& pending) {
   Group* group = group_of(routes_.group_of(pending.hash));
   if (group == nullptr) return park(pending);
   GroupSession& session = this->session(connections_[pending.connection], group->index);
-  pending.op.session = session_of(pending.base, session.generation);
+  // What was sent may have been done, or been given up by the client, in the session that it was sent in:
+  // never under the next one.
+  const bool keeps_session = pending.sent && pending.group == group->index;
+  if (!keeps_session) pending.op.session = session_of(pending.base, session.generation);
   pending.group = group->index;
   if (session.state == SessionState::ended && !pending.sent) {
     return finish(pending, Status::session_expired, "the session in " + to_string(group->id) + " has ended");

@@ -114,6 +114,7 @@ void encode_lock(const LockState& state, std::uint32_t index, OwnerForm form, st
     to.number(hold.lease_ms);
     to.number(static_cast<std::uint64_t>(hold.lease));
     to.number(hold.waited ? 1 : 0);
+    to.number(state.replaced_token(h).value);
   }
   to.number(0);  // no token: the end of the holds
   to.number(lock.wait_count);

@@ -92,7 +92,8 @@ bool LockTable::Impl::decide_again(Context& context, std::uint32_t hold, const R
     }
     // An older reader that has gone may have had a higher token than this one.
     stop_hold_timer(context, hold);
-    state.set_token(hold, next_token(), request.sequence);
+    remember_replaced_grant(hold);
+    state.upgrade(hold, next_token(), request.sequence);
     state.set_mode(own.lock, LockMode::exclusive);
   }
   state.set_count(hold, own.count + 1);
@@ -103,6 +104,17 @@ bool LockTable::Impl::decide_again(Context& context, std::uint32_t hold, const R
   outcome.count = own.count;
   outcome.ttl_ms = own.lease_ms;
   return true;
+}
+
+// A grant from the queue is found again by its hold, until an upgrade makes that the hold of another acquire.
+void LockTable::Impl::remember_replaced_grant(std::uint32_t hold) {
+  const Hold& own = state.hold(hold);
+  if (!own.waited) return;
+  Outcome granted;
+  granted.token = own.token;
+  granted.count = 1;
+  granted.ttl_ms = own.lease_ms;
+  state.remember_ended_wait(state.session(own.session), stored(own.sequence, granted));
 }
 
 Outcome LockTable::Impl::grant(Context& context, std::uint32_t lock, const Request& request) {
@@ -165,7 +177,10 @@ void LockTable::Impl::end_wait(Context& context, std::uint32_t index, const Outc
 
 void LockTable::Impl::end_hold(Context& context, std::uint32_t index, bool expired) {
   stop_hold_timer(context, index);
-  if (expired) state.add_expired(state.hold(index).token);
+  if (expired) {
+    state.add_expired(state.hold(index).token);
+    if (state.hold(index).upgraded) state.add_expired(state.replaced_token(index));
+  }
   state.remove_hold(index);
 }
 
@@ -179,7 +194,7 @@ std::uint32_t LockTable::Impl::find_named_hold(std::uint32_t session, const Oper
     owner = state.find_owner(op.client_id.empty() ? state.client_of(client) : op.client_id, op.owner_tag);
   std::uint32_t lock = state.find_lock(key);
   std::uint32_t hold = lock == kNil || owner == kNil ? kNil : state.find_hold(lock, owner);
-  if (hold != kNil && (!op.token || state.hold(hold).token == op.token)) {
+  if (hold != kNil && (!op.token || state.goes_by(hold, op.token))) {
     if (op.client_id.empty() || state.hold(hold).lease == LeaseKind::detached) return hold;
     refusal = Outcome::refused(Reason::hold_not_detached, 0, Status::not_held);
     refusal.cause = EndCause::never;
@@ -199,7 +214,7 @@ std::uint32_t LockTable::Impl::find_named_hold(std::uint32_t session, const Oper
   constexpr int kHoldersSearchedMax = 64;
   std::uint32_t other = lock == kNil ? kNil : state.lock(lock).first_hold;
   for (int i = 0; other != kNil && i < kHoldersSearchedMax; other = state.hold(other).next, ++i)
-    if (state.hold(other).token == op.token) return not_held(EndCause::never, Reason::token_of_other);
+    if (state.goes_by(other, op.token)) return not_held(EndCause::never, Reason::token_of_other);
   return not_held(EndCause::released, Reason::token_released);
 }
 
@@ -248,7 +263,7 @@ std::uint32_t LockTable::Impl::hold_of_acquire(std::uint32_t session, Sequence s
   auto is_it = [&](std::uint32_t h) {
     const Hold& candidate = state.hold(h);
     return candidate.lock == lock && candidate.session == session &&
-           (stored == nullptr ? candidate.sequence == sequence : candidate.token == token);
+           (stored == nullptr ? candidate.sequence == sequence : state.goes_by(h, token));
   };
   // It is in the list of the lock and in that of the session. One of them is short, or both belong to one
   // who does strange things.

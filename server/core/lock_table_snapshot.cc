@@ -25,7 +25,7 @@ enum class Record : char {
 };
 
 constexpr std::string_view kMagic = "dlm lock table";
-constexpr std::uint64_t kFormat = 2;
+constexpr std::uint64_t kFormat = 3;
 constexpr std::size_t kLengthBytes = 4;
 
 void append_length(std::size_t length, std::string& out) {
@@ -423,6 +423,7 @@ class Reader final : public LockTable::SnapshotReader {
     hold.lease_ms = from.number32();
     hold.lease = static_cast<LeaseKind>(from.number_up_to(2));
     hold.waited = from.number_up_to(1) == 1;
+    const FencingToken replaced(from.number());
     if (!from.ok() || hold.owner == kNil || hold.count == 0 || token > state_.last_token) return false;
     if (session) hold.session = state_.find_session(session);
     if ((session || hold.lease != LeaseKind::detached) && hold.session == kNil) return false;
@@ -432,9 +433,11 @@ class Reader final : public LockTable::SnapshotReader {
     if (state_.find_hold(lock, hold.owner) != kNil || state_.find_leased_hold(token) != kNil) return false;
     if (hold.waited && (hold.session == kNil || state_.find_waited_hold(hold.session, hold.sequence) != kNil))
       return false;
+    if (replaced && (shared || hold.waited || replaced >= token)) return false;
     hold.lock = lock;
     state_.ref_owner(hold.owner);
-    state_.add_hold(hold);
+    const std::uint32_t index = state_.add_hold(hold);
+    if (replaced) state_.restore_replaced_token(index, replaced);
     return true;
   }
 

@@ -267,6 +267,7 @@ void LockState::remove_hold(std::uint32_t index) {
     leased_.erase(index);
     trim(leased_);
   }
+  if (holds_[index].upgraded) replaced_tokens_.erase(index);
   unlink_hold(index);
   unref_owner(holds_[index].owner);
   holds_.free(index);
@@ -332,15 +333,25 @@ void LockState::set_lease_ms(std::uint32_t hold, std::uint32_t lease_ms) {
   holds_[hold].lease_ms = lease_ms;
 }
 
-void LockState::set_token(std::uint32_t index, FencingToken token, Sequence sequence) {
+void LockState::upgrade(std::uint32_t index, FencingToken token, Sequence sequence) {
   Hold& hold = holds_[index];
   changing(hold.lock);
+  restore_replaced_token(index, hold.token);
   if (hold.lease_ms != 0) leased_.erase(index);
   if (hold.waited) waited_.erase(index);
   hold.token = token;
   hold.sequence = sequence;
   hold.waited = false;
   if (hold.lease_ms != 0) leased_.insert(index);
+}
+
+FencingToken LockState::replaced_token(std::uint32_t hold) const {
+  return holds_[hold].upgraded ? replaced_tokens_.at(hold) : FencingToken();
+}
+
+void LockState::restore_replaced_token(std::uint32_t hold, FencingToken token) {
+  holds_[hold].upgraded = true;
+  replaced_tokens_[hold] = token;
 }
 
 // --- waits ---------------------------------------------------------------------------------------

@@ -59,6 +59,7 @@ struct Hold {
   LeaseKind lease = LeaseKind::session;
   bool waited = false;            // granted from the queue
   bool indexed_by_owner = false;  // was not the first holder of its lock
+  bool upgraded = false;          // had another token as a shared hold; see LockState::replaced_token()
 };
 
 struct Wait {
@@ -181,8 +182,15 @@ class LockState {
   void remove_hold(std::uint32_t index);
   void set_count(std::uint32_t hold, std::uint32_t count);
   void set_lease_ms(std::uint32_t hold, std::uint32_t lease_ms);
-  // Gives it the token of a later acquire; it no longer counts as granted from the queue.
-  void set_token(std::uint32_t hold, FencingToken token, Sequence sequence);
+  // From shared to exclusive: gives it the token of a later acquire; it no longer counts as granted from the
+  // queue. Happens at most once to a hold.
+  void upgrade(std::uint32_t hold, FencingToken token, Sequence sequence);
+  // What it had before its upgrade; none: it was not upgraded.
+  FencingToken replaced_token(std::uint32_t hold) const;
+  // Its token, or the replaced one: what its owner asks for may have crossed the upgrade.
+  bool goes_by(std::uint32_t hold, FencingToken token) const {
+    return holds_[hold].token == token || (holds_[hold].upgraded && replaced_token(hold) == token);
+  }
   // Its session ends and it stays.
   void detach_from_session(std::uint32_t hold);
   std::size_t hold_count() const { return holds_.live(); }
@@ -213,6 +221,7 @@ class LockState {
   // Rebuilding: locks and free indexes come in the order of their indexes, then which indexes are free in
   // the order of their freeing.
   std::uint32_t restore_lock(const NameKey& key, LockMode mode);
+  void restore_replaced_token(std::uint32_t hold, FencingToken token);
   void restore_free_lock() { locks_.extend(); }
   void restore_free_locks(std::vector<std::uint32_t> indexes) { locks_.set_free(std::move(indexes)); }
   void restore_ticket(std::uint32_t wait, std::uint32_t ticket) { waits_[wait].ticket = ticket; }
@@ -339,6 +348,7 @@ class LockState {
   IndexSet<BySequence<Wait>> wait_index_;
   boost::unordered_flat_map<std::uint64_t, std::uint32_t, MixedHash> session_index_;
   boost::unordered_flat_map<std::uint64_t, Tombstone, MixedHash> tombstones_;
+  boost::unordered_flat_map<std::uint32_t, FencingToken> replaced_tokens_;  // by hold; of upgraded ones
   std::deque<std::uint64_t> expired_;
   boost::unordered_flat_set<std::uint64_t, MixedHash> expired_index_;
   std::vector<StateWatcher*> watchers_;

@@ -169,7 +169,8 @@ bool LockModel::try_grant(const std::string& resource, Lock& lock, const Wait& r
   lock.mode = request.mode;
   last_token_ = last_token_.next();
   Hold& hold = lock.holders.emplace_back();
-  hold = {request.owner, request.name.session, request.name.sequence, last_token_, request.lease, 1, waited};
+  hold = {
+      request.owner, request.name.session, request.name.sequence, last_token_, request.lease, 1, waited, {}};
   outcome = {Status::ok, EndCause::none, last_token_, 1};
   if (events_.on_grant) events_.on_grant(resource, hold);
   changed(resource);
@@ -182,6 +183,7 @@ Outcome LockModel::again(const std::string& resource, Lock& lock, Hold& own, con
   if (request.mode == LockMode::exclusive && lock.mode == LockMode::shared) {
     if (lock.holders.size() > 1) return {Status::would_deadlock, EndCause::none, {}, 0};
     lock.mode = LockMode::exclusive;
+    own.replaced = own.token;  // what the owner has asked for with it by now still counts
     own.token = last_token_ = last_token_.next();
     own.acquire = request.name.sequence;
     own.waited = false;
@@ -197,7 +199,7 @@ EndCause LockModel::why_not_held(const Operation& entry, const Lock* lock) const
     return EndCause::never;
   if (expired_tokens_.contains(entry.token.value)) return EndCause::expired;
   const bool of_other = lock != nullptr && std::any_of(lock->holders.begin(), lock->holders.end(),
-                                                       [&](const Hold& h) { return h.token == entry.token; });
+                                                       [&](const Hold& h) { return h.goes_by(entry.token); });
   return of_other ? EndCause::never : EndCause::released;
 }
 
@@ -211,7 +213,7 @@ void LockModel::release_or_renew(const Operation& entry, const Owner& owner) {
   Lock* lock = found == locks_.end() ? nullptr : &found->second;
   for (std::size_t i = 0; lock != nullptr && i < lock->holders.size(); ++i) {
     Hold& hold = lock->holders[i];
-    if (hold.owner != owner || (entry.token && hold.token != entry.token)) continue;
+    if (hold.owner != owner || (entry.token && !hold.goes_by(entry.token))) continue;
     if (!entry.client_id.empty() && hold.lease != LeaseKind::detached)
       return conclude(entry, {Status::not_held, EndCause::never, {}, 0});
     if (is_renewal) return conclude(entry, {Status::ok, EndCause::none, hold.token, hold.count});
@@ -254,7 +256,7 @@ const LockModel::Hold* LockModel::hold_of(const OperationName& acquire, const st
   if (came_to == nullptr || came_to->status != Status::ok || lock == nullptr) return nullptr;
   const bool is_remembered = acquire.sequence >= acked_below(acquire.session) || waited_.contains(acquire);
   for (const Hold& hold : lock->holders) {
-    if (hold.session != acquire.session || hold.token != came_to->token) continue;
+    if (hold.session != acquire.session || !hold.goes_by(came_to->token)) continue;
     if (is_remembered || hold.acquire == acquire.sequence) return &hold;
   }
   return nullptr;
@@ -287,6 +289,7 @@ void LockModel::expire_wait(const Operation& entry) {
 void LockModel::end_hold(const std::string& resource, Lock& lock, std::size_t index, bool expired) {
   const Hold hold = lock.holders[index];
   if (expired) expired_tokens_.insert(hold.token.value);
+  if (expired && hold.replaced) expired_tokens_.insert(hold.replaced.value);
   lock.holders.erase(lock.holders.begin() + static_cast<std::ptrdiff_t>(index));
   if (events_.on_end) events_.on_end(resource, hold);
   changed(resource);

@@ -59,6 +59,8 @@ class LockModel {
     LeaseKind lease = LeaseKind::session;
     std::uint32_t count = 1;
     bool waited = false;
+    FencingToken replaced;  // by the upgrade, if there was one
+    bool goes_by(FencingToken name) const { return token == name || (replaced && replaced == name); }
   };
   struct Wait {
     OperationName name;

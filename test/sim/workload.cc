@@ -107,11 +107,6 @@ void Workload::acquire(ClientProcess& client, Program& program) {
     request.wait_ms = for_ever ? kWaitForeverMs : 1 + static_cast<std::uint32_t>(random_.around(300));
   }
   request.request_timeout_ms = kRequestTimeoutMs;
-  const Held same{request.resource, request.owner_tag, request.lease, request.mode};
-  if (request.mode == LockMode::exclusive &&
-      (is_busy(program, same, OperationKind::release, LockMode::shared) ||
-       is_busy(program, same, OperationKind::acquire, LockMode::shared)))
-    return;
   const std::uint32_t wait_ms = request.wait_ms;
   const Sequence sequence = ask(client, program, std::move(request));
   waits_[{SessionId(client.session_base()), sequence}] = {world_.now(), wait_ms};
@@ -154,12 +149,6 @@ void Workload::release(ClientProcess& client, HoldId hold) {
   Program& program = program_of(client);
   auto found = program.held.find(hold);
   if (found == program.held.end() || client.closing()) return;
-  const bool upgrades = found->second.mode == LockMode::shared &&
-                        is_busy(program, found->second, OperationKind::acquire, LockMode::exclusive);
-  if (upgrades) {
-    client.post(10 * kMs, [this, &client, hold] { release(client, hold); });
-    return;
-  }
   Request request;
   request.kind = OperationKind::release;
   request.hold = hold;
@@ -168,16 +157,6 @@ void Workload::release(ClientProcess& client, HoldId hold) {
   beliefs_.end(client, hold, found->second.resource);
   program.held.erase(found);
   ask(client, program, std::move(request));
-}
-
-// Whether the owner of a hold has such an operation under way. An upgrade and a release by the same owner
-// must not cross: the release names the token that the upgrade replaces.
-bool Workload::is_busy(const Program& program, const Held& held, OperationKind kind, LockMode mode) const {
-  return std::any_of(program.asked.begin(), program.asked.end(), [&](const auto& entry) {
-    const Request& request = entry.second.request;
-    return request.kind == kind && request.resource == held.resource && request.owner_tag == held.tag &&
-           (kind == OperationKind::release || request.mode == mode);
-  });
 }
 
 // By whoever knows client id and token.
@@ -240,7 +219,7 @@ void Workload::granted(ClientProcess& client, Program& program, const Asked& ask
       belief.term_deadline_ms = client.core().sessions().effective_deadline_ms(session);
   }
   beliefs_.begin(std::move(belief));
-  program.held[completion.hold] = {request.resource, request.owner_tag, request.lease, request.mode};
+  program.held[completion.hold] = {request.resource, request.owner_tag, request.lease};
   release_later(client, completion.hold);
 }
 

@@ -84,7 +84,6 @@ class Workload final : public ClientProgram {
     std::string resource;
     std::string tag;
     LeaseKind lease = LeaseKind::session;
-    LockMode mode = LockMode::exclusive;
   };
   struct Program {  // of one life of a client
     ClientProcess* client = nullptr;
@@ -105,7 +104,6 @@ class Workload final : public ClientProgram {
   Sequence ask(ClientProcess& client, Program& program, client::Request request);
   void granted(ClientProcess& client, Program& program, const Asked& asked,
                const client::Completion& completion);
-  bool is_busy(const Program& program, const Held& held, OperationKind kind, LockMode mode) const;
   std::string some_resource();
   Program& program_of(const ClientProcess& client) { return programs_.at(client.node()); }
 

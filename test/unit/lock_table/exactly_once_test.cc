@@ -54,6 +54,29 @@ TEST_F(ExactlyOnce, AcknowledgedAnswersAreForgottenAndTheirRepeatIsStale) {
   EXPECT_EQ(run(next).status, Status::ok) << "not acknowledged yet";
 }
 
+TEST_F(ExactlyOnce, GrantFromTheQueueIsFoundAgainAfterItsHoldWasUpgraded) {
+  run(acquire(kB, "x"));
+  const Operation waited = [] {
+    Operation op = waiting(shared(acquire(kA, "x")));
+    op.sequence = Sequence(1);
+    return op;
+  }();
+  run(waited);
+  run(release(kB, "x"));
+  const Answer granted = answer_to(kA, 1);
+  Operation upgrade = acquire(kA, "x");
+  upgrade.sequence = Sequence(2);
+  upgrade.acked_below = Sequence(2);  // "queued" was an answer
+  const Answer upgraded = run(upgrade);
+  EXPECT_EQ(run(waited), granted);
+  Operation cancelling = cancel(kA, 1, "x");
+  cancelling.sequence = Sequence(3);
+  const Answer cancelled = run(cancelling);
+  EXPECT_EQ(cancelled.status, Status::ok) << "it is counted into what is held";
+  EXPECT_EQ(cancelled.token, upgraded.token);
+  EXPECT_EQ(cancelled.count, 2U);
+}
+
 TEST_F(ExactlyOnce, HeartbeatForgetsToo) {
   Operation op = acquire(kA, "x");
   op.sequence = Sequence(1);

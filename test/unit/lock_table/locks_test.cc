@@ -94,10 +94,31 @@ TEST_F(Locks, OnlyReaderUpgradesAtOnceWithANewToken) {
   EXPECT_GT(writer.token, reader.token);
   EXPECT_EQ(writer.count, 2U);
   EXPECT_EQ(table->inspect("x", 0).holders[0].mode, LockMode::exclusive);
-  EXPECT_EQ(run(release(kA, "x", reader.token)).status, Status::not_held);
   EXPECT_EQ(run(release(kA, "x", writer.token)).count, 1U);
   EXPECT_EQ(run(release(kA, "x", writer.token)).count, 0U);
   EXPECT_EQ(answer_to(kB, 1).status, Status::ok);
+}
+
+TEST_F(Locks, WhatCrossesAnUpgradeStillNamesTheHoldByTheTokenBeforeIt) {
+  Answer reader = run(leased(shared(acquire(kA, "x")), LeaseKind::capped));
+  Answer writer = run(leased(acquire(kA, "x"), LeaseKind::capped));
+  ASSERT_GT(writer.token, reader.token);
+  Answer renewed = run(renew(kA, "x", reader.token));
+  EXPECT_EQ(renewed.status, Status::ok);
+  EXPECT_EQ(renewed.token, writer.token);
+  EXPECT_EQ(run(release(kA, "x", reader.token)).count, 1U);
+  EXPECT_EQ(run(release(kB, "x", reader.token)).cause, EndCause::never) << "of another owner";
+  EXPECT_EQ(run(release(kA, "x", reader.token)).status, Status::ok);
+  EXPECT_FALSE(held("x"));
+  EXPECT_EQ(run(release(kA, "x", reader.token)).cause, EndCause::released);
+}
+
+TEST_F(Locks, UpgradedHoldThatExpiredIsExpiredByBothItsTokens) {
+  Answer reader = run(leased(shared(acquire(kA, "x")), LeaseKind::detached));
+  Answer writer = run(leased(acquire(kA, "x"), LeaseKind::detached));
+  expire_hold(writer.token, "x");
+  EXPECT_EQ(run(release(kA, "x", writer.token)).cause, EndCause::expired);
+  EXPECT_EQ(run(release(kA, "x", reader.token)).cause, EndCause::expired);
 }
 
 TEST_F(Locks, UpgradeAmongReadersIsRefusedAndTellsOneOfThem) {

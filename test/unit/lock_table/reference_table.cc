@@ -39,7 +39,7 @@ std::vector<Answer> ReferenceTable::apply(const Operation& op, std::uint64_t sta
       if (lock == locks_.end()) break;
       std::erase_if(lock->second.holds, [&](const Hold& hold) {
         bool it = hold.token == op.token && hold.lease != LeaseKind::session;
-        if (it) expired_.push_back(hold.token);
+        if (it) expire_tokens(hold);
         return it;
       });
       serve_queue(lock->first);
@@ -126,7 +126,10 @@ void ReferenceTable::end_session(SessionId id, bool expired) {
         hold.waited = false;
       }
     std::erase_if(lock.holds, [&](const Hold& hold) {
-      if (hold.session == id) holds.emplace_back(hold.token, resource);
+      if (hold.session == id) {
+        holds.emplace_back(hold.token, resource);
+        if (expired) expire_tokens(hold);
+      }
       return hold.session == id;
     });
   }
@@ -141,8 +144,6 @@ void ReferenceTable::end_session(SessionId id, bool expired) {
     gone.status = expired ? Status::session_expired : Status::cancelled;
     out_.push_back(gone);
   }
-  for (const auto& [token, resource] : holds)
-    if (expired) expired_.push_back(token);
   for (const auto& [sequence, resource] : waits) serve_queue(resource);
   for (const auto& [token, resource] : holds) serve_queue(resource);
 }
@@ -240,6 +241,16 @@ std::optional<Answer> ReferenceTable::decide(Lock& lock, const Owner& owner, con
     if (hold.lease != op.lease) return base(op, Status::invalid_argument);
     if (op.mode == LockMode::exclusive && lock.mode == LockMode::shared) {
       if (lock.holds.size() > 1) return told(base(op, Status::would_deadlock), lock, &owner);
+      if (hold.waited) {
+        Answer replaced;
+        replaced.session = hold.session;
+        replaced.sequence = hold.sequence;
+        replaced.token = hold.token;
+        replaced.count = 1;
+        replaced.ttl_ms = hold.lease_ms;
+        remember_ended_wait(hold.session, replaced);
+      }
+      hold.replaced = hold.token;
       hold.token = next_token();
       hold.sequence = op.sequence;
       hold.waited = false;
@@ -255,7 +266,7 @@ std::optional<Answer> ReferenceTable::decide(Lock& lock, const Owner& owner, con
     return std::nullopt;
   lock.mode = op.mode;
   lock.holds.push_back(
-      {owner, op.session, op.sequence, next_token(), now_, 1, op.lease_ms, op.lease, waited});
+      {owner, op.session, op.sequence, next_token(), now_, 1, op.lease_ms, op.lease, waited, {}});
   granted.token = last_token_;
   granted.count = 1;
   granted.ttl_ms = op.lease_ms;
@@ -282,12 +293,19 @@ void ReferenceTable::end_wait(const Operation& op, Answer answer) {
   for (const auto& [resource, lock] : locks_)
     for (const Hold& hold : lock.holds)
       own_hold |= hold.waited && hold.session == op.session && hold.sequence == op.sequence;
-  if (!own_hold) {
-    std::deque<Answer>& ended = sessions_[op.session].ended_waits;
-    ended.push_back(answer);
-    if (ended.size() > 256) ended.pop_front();
-  }
+  if (!own_hold) remember_ended_wait(op.session, answer);
   conclude(std::move(answer));
+}
+
+void ReferenceTable::remember_ended_wait(SessionId session, Answer answer) {
+  std::deque<Answer>& ended = sessions_[session].ended_waits;
+  ended.push_back(std::move(answer));
+  if (ended.size() > 256) ended.pop_front();
+}
+
+void ReferenceTable::expire_tokens(const Hold& hold) {
+  expired_.push_back(hold.token);
+  if (hold.replaced) expired_.push_back(hold.replaced);
 }
 
 bool ReferenceTable::remove_wait(SessionId session, Sequence sequence, std::string& resource, Wait& removed) {
@@ -313,8 +331,8 @@ void ReferenceTable::release_or_renew(const Operation& op) {
   if (found != locks_.end()) {
     std::vector<Hold>& holds = found->second.holds;
     for (auto hold = holds.begin(); hold != holds.end(); ++hold) {
-      of_other |= hold->token == op.token;
-      if (hold->owner != owner || (op.token && hold->token != op.token)) continue;
+      of_other |= hold->goes_by(op.token);
+      if (hold->owner != owner || (op.token && !hold->goes_by(op.token))) continue;
       if (!op.client_id.empty() && hold->lease != LeaseKind::detached) {
         answer.cause = EndCause::never;
         return conclude(answer);
@@ -364,7 +382,7 @@ void ReferenceTable::cancel(const Operation& op) {
       if (hold.session != op.session) continue;
       bool waited = hold.waited && hold.sequence == op.target;
       bool here = name == op.resource;
-      bool counted = here && past && past->status == Status::ok && past->token == hold.token;
+      bool counted = here && past && past->status == Status::ok && hold.goes_by(past->token);
       bool old = here && !past && op.target < session.acked_below && hold.sequence == op.target;
       if (!waited && !counted && !old) continue;
       answer.status = Status::ok;

@@ -49,6 +49,8 @@ class ReferenceTable {
     std::uint32_t lease_ms = 0;
     LeaseKind lease = LeaseKind::session;
     bool waited = false;
+    FencingToken replaced;  // by an upgrade
+    bool goes_by(FencingToken name) const { return token == name || (replaced && replaced == name); }
   };
   struct Wait {
     Owner owner;
@@ -81,6 +83,8 @@ class ReferenceTable {
   std::optional<Answer> decide(Lock& lock, const Owner& owner, const Operation& op, bool waited);
   void serve_queue(const std::string& resource);
   void end_wait(const Operation& op, Answer answer);
+  void remember_ended_wait(SessionId session, Answer answer);
+  void expire_tokens(const Hold& hold);
   bool remove_wait(SessionId session, Sequence sequence, std::string& resource, Wait& removed);
   Answer base(const Operation& op, Status status) const;
   Answer told(Answer answer, const Lock& lock, const Owner* other_than = nullptr) const;

@@ -46,6 +46,17 @@ TEST_F(Snapshots, RestoreTheTableInChunksOfAnySize) {
   }
 }
 
+TEST_F(Snapshots, KeepTheTokenThatAnUpgradeReplaced) {
+  const Answer reader = run(shared(acquire(kA, "x")));
+  const Answer writer = run(acquire(kA, "x"));
+  std::unique_ptr<LockTable> copy = restored(chunks_of(*table->snapshot(), 4096));
+  ASSERT_NE(copy, nullptr);
+  EXPECT_EQ(copy->fingerprint(), table->fingerprint());
+  const Answer renewal = copy->check_renewal(renew(kA, "x", reader.token));
+  EXPECT_EQ(renewal.status, Status::ok);
+  EXPECT_EQ(renewal.token, writer.token);
+}
+
 TEST_F(Snapshots, ShowTheMomentTheyBeganWhateverHappensSince) {
   fill(*this, 300);
   std::uint64_t then = table->fingerprint();

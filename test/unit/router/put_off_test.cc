@@ -100,6 +100,22 @@ TEST_F(PutOff, WhatFollowsASessionThatIsPutOffWaitsWithIt) {
   EXPECT_EQ(CoreDriver::text(again[0]), "open 65536 client-1, acquire 65536/1");
 }
 
+TEST_F(PutOff, WhatWasSentInASessionThatEndedSinceIsNotDoneUnderTheNext) {
+  // The client has taken it as over with its session, and nothing would give the grant back.
+  const ConnectionId c = d.client(1, {{GroupId(1), 0, true}});
+  d.send(c, {acquire(1, "a")});
+  put_off_acquires(d.only_sent(), 10);
+  d.core.heartbeat(c, 1, std::vector<GroupListing>{{GroupId(1), 1, false}}, d.now);
+  d.send(c, {acquire(2, "b")});
+  const Sent next = d.only_sent();
+  EXPECT_EQ(CoreDriver::text(next), "open 65537 client-1, acquire 65537/2");
+  d.answer(next);
+  d.pass(10);
+  const std::vector<Sent> again = d.take_sent();
+  ASSERT_EQ(again.size(), 1U);
+  EXPECT_EQ(CoreDriver::text(again[0]), "acquire 65536/1");
+}
+
 TEST_F(PutOff, AGroupThatLostAllItsReplicasNamesWhoMustComeBack) {
   const ConnectionId c = d.client(1, {{GroupId(1), 0, true}});
   d.view.servers.erase("s1");
