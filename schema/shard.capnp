@@ -25,8 +25,8 @@ interface ShardServer {
 }
 
 interface AnswerListener {
-  # Held by the server for one router: later answers (grants, time-outs, cancelled waits) of sessions that last spoke
-  # through this channel.
+  # Held by the server for one router: later answers (grants, time-outs, cancelled waits) of sessions that were told
+  # "queued" through this channel.
   answers @0 (list :List(Common.Answer)) -> ();
 }
 

@@ -278,7 +278,8 @@ class SessionCore {
                       Output& out);
   void mark_answered(Pending& op);
   void finish(Sequence sequence);
-  void session_ended(GroupSession& session, std::uint64_t now_ms, Output& out);
+  void session_refused(const Answer& answer, std::uint64_t now_ms, Output& out);
+  void end_session(GroupSession& session, const std::string& message, std::uint64_t now_ms, Output& out);
   void confirmed(GroupSession& session, Output& out);
   void settle_grants(std::uint64_t now_ms, Output& out);
 

@@ -10,6 +10,8 @@ namespace {
 
 constexpr std::uint64_t kRetryMs = 500;
 constexpr std::uint64_t kDoubtMs = 2'000;  // for the answer to what was sent in a session that ended
+// Of the 2^16 generations, what refused openings may use up; the others are for sessions that end.
+constexpr std::uint32_t kGenerationRefusedMax = 1u << 15;
 
 // The way to the group failed; what was asked for may have been done or not.
 bool no_way(Status status) {
@@ -52,7 +54,8 @@ void SessionCore::session_notice(const SessionNotice& notice, std::uint64_t now_
     }
     case SessionNotice::Kind::ended:
       heartbeat_unanswered_ = false;
-      session_ended(session, now_ms, out);
+      end_session(session, to_string(notice.group) + " ended the session", now_ms, out);
+      out.ended.push_back(notice.group);
       break;
   }
   settle_grants(now_ms, out);
@@ -69,10 +72,22 @@ void SessionCore::confirmed(GroupSession& session, Output& out) {
   }
 }
 
-void SessionCore::session_ended(GroupSession& session, std::uint64_t now_ms, Output& out) {
+// The group would not open this generation of the session. What was refused may have reached a router or the
+// group more than once, and a copy that comes when the client id is free again would open it and be executed,
+// though its caller has been told otherwise. So this generation is used no more: what becomes of such a copy
+// is nobody's, and ends with the session, which nobody renews.
+void SessionCore::session_refused(const Answer& answer, std::uint64_t now_ms, Output& out) {
+  if (answer.status != Status::client_id_in_use || !answer.group) return;
+  GroupSession& session = sessions_.of(answer.group);
+  if (session.open || answer.session != session_of(base_, session.generation)) return;
+  if (session.generation >= kGenerationRefusedMax) return;
+  end_session(session, to_string(answer.group) + " refused the session", now_ms, out);
+}
+
+void SessionCore::end_session(GroupSession& session, const std::string& message, std::uint64_t now_ms,
+                              Output& out) {
   GroupId group = session.group;
   Term term = session.term;
-  std::string message = to_string(group) + " ended the session";
   sessions_.end(session);
   lose_term(term, LostCause::session_expired, message, false, now_ms, out);
   std::vector<GroupId> sources;
@@ -108,7 +123,6 @@ void SessionCore::session_ended(GroupSession& session, std::uint64_t now_ms, Out
       arm(op);
     }
   }
-  out.ended.push_back(group);
   if (connected_) beat(now_ms, out);  // tells the router the next generation
 }
 
@@ -136,6 +150,7 @@ void SessionCore::answer(const Answer& answer, std::uint64_t now_ms, Output& out
     default:
       break;  // never sent by clients
   }
+  session_refused(answer, now_ms, out);
 }
 
 // Whether an answer was given under an earlier generation than the one its group is at now.

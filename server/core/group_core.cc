@@ -227,8 +227,11 @@ void GroupCore::query(RequestId request, GroupQuery query, const Instant& now) {
 
 void GroupCore::channel_closed(ChannelId channel) {
   impl_->submits_.abandon(channel);
-  boost::unordered::erase_if(impl_->later_channels_,
-                             [&](const auto& entry) { return entry.second == channel; });
+  boost::unordered::erase_if(impl_->later_channels_, [&](auto& entry) {
+    auto& channels = entry.second;
+    channels.erase(std::remove(channels.begin(), channels.end(), channel), channels.end());
+    return channels.empty();
+  });
 }
 
 void GroupCore::on_view(const VersionedConfig& config, const std::vector<MemberName>& alive,

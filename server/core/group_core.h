@@ -80,7 +80,8 @@ struct GroupOutput {
     std::vector<Answer> answers;
   };
   std::vector<Finished> finished;
-  // Later answers (grants, time-outs, cancelled waits) of sessions that last spoke through this channel.
+  // Later answers (grants, time-outs, cancelled waits) of sessions that were told "queued" through this
+  // channel.
   struct Later {
     ChannelId channel;
     std::vector<Answer> answers;

@@ -2,6 +2,7 @@
 // (operations, answers, reads, deadlines), group_core_snapshots.cc. Only these include it.
 #pragma once
 
+#include <boost/container/small_vector.hpp>
 #include <boost/unordered/unordered_flat_map.hpp>
 #include <cstdint>
 #include <deque>
@@ -55,6 +56,7 @@ struct GroupCore::Impl {
   void answer_not_primary(const Waiter& waiter);
   void answer_later(Answer&& answer);
   void remember_channel(std::uint32_t slot, const Answer& answer);
+  std::vector<Answer>& answers_for(ChannelId channel);
   void apply(const Batch& batch, const Instant& now);
   void deliver(const Waiter* waiter, const Instant& now);
   bool append_batch(const Instant& now);
@@ -121,8 +123,10 @@ struct GroupCore::Impl {
   std::vector<RequestId> step_downs_;  // queries that wait for another to be primary
   bool clients_turn_ = false;          // expiries were logged last: operations come first now
   std::size_t expiries_left_ = 0;      // that may be logged in this turn
-  // Where later answers of a session go: for sessions that have had something queued.
-  boost::unordered_flat_map<SessionId, ChannelId> later_channels_;
+  // Where later answers of a session go: through which it was told "queued". Never empty, mostly one, at most
+  // as many as there are routers.
+  using Channels = boost::container::small_vector<ChannelId, 1>;
+  boost::unordered_flat_map<SessionId, Channels> later_channels_;
 
   // Snapshots: one that is being sent (as primary; borrows table_), and one that comes in.
   std::optional<Outgoing> outgoing_;

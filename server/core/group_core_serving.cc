@@ -338,28 +338,32 @@ void GroupCore::Impl::answer_not_primary(const Waiter& waiter) {
   answer(waiter, std::move(refusal));
 }
 
-// Only sessions with something queued have anything to be told later, so only these are remembered; from then
-// on whatever they say shows where they are.
+// Who was told "queued" is told what becomes of it. A client may have moved to another router meanwhile,
+// which then asks again and is told "queued" too; which of the two it uses now can't be known here, as what
+// the first one sent may arrive after what the second one sent. So both are told: a router ignores what it
+// does not wait for.
 void GroupCore::Impl::remember_channel(std::uint32_t slot, const Answer& answer) {
+  if (answer.status != Status::queued) return;
   const ChannelId channel = submits_.channel(slot);
   if (!channel) return;
-  if (answer.status == Status::queued) {
-    later_channels_[answer.session] = channel;
-  } else if (!later_channels_.empty()) {
-    auto it = later_channels_.find(answer.session);
-    if (it != later_channels_.end()) it->second = channel;
-  }
+  Channels& channels = later_channels_[answer.session];
+  if (std::find(channels.begin(), channels.end(), channel) == channels.end()) channels.push_back(channel);
 }
 
 void GroupCore::Impl::answer_later(Answer&& answer) {
   auto it = later_channels_.find(answer.session);
   if (it == later_channels_.end()) return;  // its router is gone; the client's next try asks again
-  const ChannelId channel = it->second;
   answer.group = group_;
+  const Channels& channels = it->second;
+  for (std::size_t i = 0; i + 1 < channels.size(); ++i) answers_for(channels[i]).push_back(answer);
+  answers_for(channels.back()).push_back(std::move(answer));
+}
+
+std::vector<Answer>& GroupCore::Impl::answers_for(ChannelId channel) {
   auto same = [&](const GroupOutput::Later& later) { return later.channel == channel; };
   auto entry = std::find_if(out_.later.begin(), out_.later.end(), same);
   if (entry == out_.later.end()) entry = out_.later.insert(entry, {channel, {}});
-  entry->answers.push_back(std::move(answer));
+  return entry->answers;
 }
 
 // --- renewals and reads ----------------------------------------------------------------------------------
@@ -392,7 +396,6 @@ void GroupCore::Impl::answer_heartbeat(const Waiter& waiter) {
   result.sequence = waiter.sequence;
   result.status = table_->session_status(waiter.session);
   if (result.status == Status::ok) result.ttl_ms = table_->session_ttl_ms(waiter.session);
-  remember_channel(waiter.slot, result);
   answer(waiter, std::move(result));
 }
 
@@ -406,7 +409,6 @@ void GroupCore::Impl::answer_renewal(const Reads::Renewal& renewal) {
   Answer result = table_->check_renewal(op);
   result.session = op.session;
   result.sequence = op.sequence;
-  remember_channel(waiter.slot, result);
   answer(waiter, std::move(result));
 }
 

@@ -219,6 +219,14 @@ bool LockTable::Impl::repeat(Context& context) {
 
 // --- sessions ------------------------------------------------------------------------------------
 
+namespace {
+
+bool is_later_generation(SessionId session, SessionId than) {
+  return session > than && (session.value >> 16) == (than.value >> 16);
+}
+
+}  // namespace
+
 Outcome LockTable::Impl::check_session_options(const Operation& op) const {
   std::size_t bytes = op.client_id.size();
   if (!op.session) return Outcome::refused(Reason::session_missing);
@@ -232,6 +240,8 @@ Outcome LockTable::Impl::check_session_options(const Operation& op) const {
   return {};
 }
 
+// A client begins the next generation of its session when it has given up all that the one before holds and
+// waits for. So that one, if it is alive here (a copy of its opening may have come late), makes room.
 void LockTable::Impl::open_session(Context& context) {
   const Operation& op = context.op;
   Outcome outcome = check_session_options(op);
@@ -255,8 +265,12 @@ void LockTable::Impl::open_session(Context& context) {
   } else {
     std::uint32_t client = state.intern_owner(op.client_id, {});
     if (std::uint32_t other = state.live_session_of(client); other != kNil) {
-      in_use(other, Reason::client_id_in_use);
-      return state.unref_owner(client);
+      if (!is_later_generation(op.session, state.session(other).id)) {
+        in_use(other, Reason::client_id_in_use);
+        return state.unref_owner(client);
+      }
+      context.session = other;
+      end_session(context, true);
     }
     index = state.add_session(op.session, client, op.lease_ms, context.stamp_unix_ms);
     state.forget_answers_below(state.session(index), op.acked_below);

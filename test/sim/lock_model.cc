@@ -54,7 +54,7 @@ void LockModel::apply(const Operation& entry) {
 
 // --- sessions --------------------------------------------------------------------------------------------
 
-// One session per client; a dead id never comes back.
+// One session per client, its latest generation; a dead id never comes back.
 void LockModel::open(const Operation& entry) {
   if (ended_.contains(entry.session)) return;
   if (entry.lease_ms < limits_.lease_ms_min || entry.lease_ms > limits_.lease_ms_max ||
@@ -62,8 +62,13 @@ void LockModel::open(const Operation& entry) {
     return;
   auto known = sessions_.find(entry.session);
   if (known == sessions_.end()) {
-    for (const auto& [id, session] : sessions_)
-      if (session.client == entry.client_id) return;
+    auto other = std::find_if(sessions_.begin(), sessions_.end(),
+                              [&](const auto& session) { return session.second.client == entry.client_id; });
+    if (other != sessions_.end()) {
+      const SessionId id = other->first;
+      if (id.value >> 16 != entry.session.value >> 16 || id > entry.session) return;
+      end_session(id, true);
+    }
     known = sessions_.emplace(entry.session, Session{std::string(entry.client_id), {}}).first;
   } else if (known->second.client != entry.client_id) {
     return;

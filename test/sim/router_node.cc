@@ -44,9 +44,6 @@ struct RouterNode::Life final : Endpoint {
   void on_closed(LinkId link) override;
   void take(ConnectionId connection, Message& message);
   void deliver(const RouterOutput& output);
-  void forget_base(ConnectionId connection) {
-    std::erase_if(connection_of_base, [&](const auto& entry) { return entry.second == connection; });
-  }
   // servers
   void change(const router::LinkChange& change);
   void submit(const router::Submit& submit);
@@ -66,7 +63,6 @@ struct RouterNode::Life final : Endpoint {
   LocalMs armed_for = UINT64_MAX;
   std::map<LinkId, ConnectionId> connection_of;
   std::map<ConnectionId, LinkId> link_of;
-  std::map<std::uint64_t, ConnectionId> connection_of_base;  // of sessions
   std::map<ServerId, Server> servers;
   std::vector<std::uint64_t> unsent_submits;
   std::vector<std::uint64_t> unsent_queries;
@@ -118,7 +114,6 @@ void RouterNode::Life::take(ConnectionId connection, Message& message) {
     greeting.session_base = hello->data.session_base;
     greeting.ttl_ms = hello->data.ttl_ms;
     greeting.groups = listings;
-    connection_of_base[greeting.session_base] = connection;
     core.hello(connection, greeting, now());
   } else if (auto* operations = std::get_if<Operations>(&message)) {
     std::vector<Operation> list;
@@ -137,7 +132,6 @@ void RouterNode::Life::on_closed(LinkId link) {
   auto found = connection_of.find(link);
   if (found == connection_of.end()) return;
   core.disconnect(found->second);
-  forget_base(found->second);
   link_of.erase(found->second);
   connection_of.erase(found);
   wake();
@@ -160,7 +154,6 @@ void RouterNode::Life::deliver(const RouterOutput& output) {
     if (found == link_of.end()) continue;
     if (close.refused) send(close.connection, Refusal{close.status, close.message});
     self.network_.close(found->second, self);
-    forget_base(close.connection);
     connection_of.erase(found->second);
     link_of.erase(found);
   }
@@ -213,8 +206,7 @@ void RouterNode::Life::submit(const router::Submit& submit) {
   found->second.link->send(std::move(message));
 }
 
-// Copies that come late, of clients that are still connected here: a copy by a router that its client has
-// left would draw the client's later answers there, which the service does not survive yet.
+// Copies that come late, also when the client has left this router meanwhile.
 void RouterNode::Life::double_later(const Submit& message, ServerId server) {
   if (!self.world().random.percent(self.options_.doubled_percent)) return;
   Submit copy = message;
@@ -224,9 +216,6 @@ void RouterNode::Life::double_later(const Submit& message, ServerId server) {
            operation.view().kind == OperationKind::close_session;
   });
   self.post(self.world().random.below(self.options_.doubled_delay + 1), [this, copy, server]() mutable {
-    std::erase_if(copy.operations, [this](const OwnedOperation& operation) {
-      return !connection_of_base.contains(operation.view().session.value & ~std::uint64_t{0xffff});
-    });
     auto found = servers.find(server);
     if (found != servers.end() && found->second.link->up()) found->second.link->send(copy);
   });

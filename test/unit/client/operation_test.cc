@@ -103,6 +103,31 @@ TEST(Operation, CancelThatIsRefusedForTheClientIdIsAskedAgainUntilItDecides) {
   EXPECT_THAT(d.sent(out), ElementsAre("release a #3"));
 }
 
+TEST(Operation, NothingIsDoneAnyMoreUnderASessionThatWasRefused) {
+  CoreDriver d;
+  d.connect();
+  Sequence sequence = d.acquire("a");
+  d.take();
+  d.answer(sequence, Status::client_id_in_use);
+  Output out = d.take();
+  EXPECT_THAT(statuses(out), ElementsAre(Status::client_id_in_use));
+  EXPECT_THAT(out.ended, IsEmpty()) << "there was none";
+  ASSERT_TRUE(out.heartbeat.has_value())
+      << "a copy may come late and be granted: the next one is another session";
+  EXPECT_THAT(out.heartbeat->groups, ElementsAre(SessionInUse{kGroup, 1, false}));
+}
+
+TEST(Operation, ARefusedSessionIsLeftOnceForAllThatItsRefusalAnswers) {
+  CoreDriver d;
+  d.connect();
+  Sequence first = d.acquire("a");
+  Sequence second = d.acquire("b");
+  d.answer_of(0, first, Status::client_id_in_use);
+  d.answer_of(0, second, Status::client_id_in_use);
+  EXPECT_THAT(statuses(d.take()), ElementsAre(Status::client_id_in_use, Status::client_id_in_use));
+  EXPECT_EQ(d.core.sessions().find(kGroup)->generation, 1u);
+}
+
 TEST(Operation, LateGrantThatComesBeforeTheCancelsAnswerIsGivenBackOnce) {
   CoreDriver d;
   d.connect();

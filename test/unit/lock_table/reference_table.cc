@@ -1,6 +1,7 @@
 #include "test/unit/lock_table/reference_table.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "schema/limits.h"
 
@@ -93,6 +94,12 @@ void ReferenceTable::open_session(const Operation& op) {
     return out_.push_back(base(op, Status::invalid_argument));
   if (tombstones_.contains(op.session)) return out_.push_back(base(op, Status::session_expired));
   bool is_new = !sessions_.contains(op.session);
+  std::optional<SessionId> earlier;
+  for (const auto& [id, session] : sessions_) {
+    const bool same_base = id.value >> 16 == op.session.value >> 16;
+    if (is_new && session.client == op.client_id && same_base && id < op.session) earlier = id;
+  }
+  if (earlier) end_session(*earlier, true);
   for (const auto& [id, session] : sessions_) {
     // Who has the session id comes before who has the client id.
     bool conflict =

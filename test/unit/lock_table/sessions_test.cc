@@ -42,6 +42,18 @@ TEST_F(Sessions, SecondClientWithTheSameIdIsRefused) {
   EXPECT_EQ(open(kNew, "a").status, Status::ok);
 }
 
+TEST_F(Sessions, TheNextGenerationEndsTheOneBeforeAndNeverTheOtherWayRound) {
+  const SessionId next(kA.value + 1);
+  EXPECT_EQ(run(acquire(kA, "x")).status, Status::ok);
+  EXPECT_EQ(run(waiting(acquire(kB, "x"))).status, Status::queued);
+  EXPECT_EQ(open(next, "b").status, Status::client_id_in_use) << "another client's";
+  EXPECT_EQ(open(next, "a").status, Status::ok);
+  EXPECT_EQ(table->session_status(kA), Status::session_expired);
+  EXPECT_EQ(table->inspect("x", 10).holders.at(0).client_id, "b") << "what nobody relies on has ended";
+  EXPECT_EQ(open(kA, "a").status, Status::session_expired);
+  EXPECT_EQ(table->session_status(next), Status::ok);
+}
+
 TEST_F(Sessions, OperationsOfUnknownAndEndedSessionsAreToldApart) {
   EXPECT_EQ(run(acquire(kNew, "x")).status, Status::session_unknown);
   EXPECT_EQ(close(kNew).status, Status::session_unknown);

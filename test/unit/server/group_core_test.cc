@@ -88,16 +88,46 @@ TEST_F(GroupCoreTest, AQueuedAcquireIsAnsweredTwice) {
   EXPECT_TRUE(cluster_->take_later(1).empty());
 }
 
-TEST_F(GroupCoreTest, LaterAnswersGoWhereTheSessionSpokeLast) {
+TEST_F(GroupCoreTest, LaterAnswersGoToEveryRouterThatWasToldQueued) {
   begin(2);
   ask(open_session(kAnn, "ann"));
   ask(open_session(kBob, "bob"));
   ask(acquire(kAnn, 1, "a"));
   ask(acquire(kBob, 1, "a", kWaitForeverMs), 2);
-  ask(heartbeat(kBob), 3);
+  ask(acquire(kBob, 1, "a", kWaitForeverMs), 3);
+  ask(acquire(kBob, 1, "a", kWaitForeverMs), 3);
+  ask(heartbeat(kBob), 4);
   ask(release(kAnn, 2, "a"));
-  EXPECT_TRUE(cluster_->take_later(2).empty());
+  EXPECT_EQ(cluster_->take_later(2).size(), 1U);
   EXPECT_EQ(cluster_->take_later(3).size(), 1U);
+  EXPECT_TRUE(cluster_->take_later(4).empty());
+}
+
+TEST_F(GroupCoreTest, WhatAClientsOldRouterSentLateDrawsNoGrantAwayFromItsNewOne) {
+  begin(2);
+  ask(open_session(kAnn, "ann"));
+  ask(open_session(kBob, "bob"));
+  ask(acquire(kAnn, 1, "a"));
+  ask(acquire(kBob, 1, "a", kWaitForeverMs), 2);
+  ask(acquire(kBob, 1, "a", kWaitForeverMs), 3);  // the new router
+  ask(heartbeat(kBob), 2);
+  ask(acquire(kBob, 2, "b"), 2);
+  ask(acquire(kBob, 1, "a", kWaitForeverMs), 2);
+  ask(release(kAnn, 2, "a"));
+  EXPECT_EQ(cluster_->take_later(3).size(), 1U);
+}
+
+TEST_F(GroupCoreTest, AClosedChannelTakesNoLaterAnswersFromTheOthers) {
+  begin(2);
+  ask(open_session(kAnn, "ann"));
+  ask(open_session(kBob, "bob"));
+  ask(acquire(kAnn, 1, "a"));
+  ask(acquire(kBob, 1, "a", kWaitForeverMs), 2);
+  ask(acquire(kBob, 1, "a", kWaitForeverMs), 3);
+  cluster_->core(primary()).channel_closed(ChannelId(3));
+  ask(release(kAnn, 2, "a"));
+  EXPECT_EQ(cluster_->take_later(2).size(), 1U);
+  EXPECT_TRUE(cluster_->take_later(3).empty());
 }
 
 TEST_F(GroupCoreTest, AfterAChannelClosedTheRetryOnAnotherGetsTheGrant) {
