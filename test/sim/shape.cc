@@ -35,7 +35,7 @@ void draw_group(server::GroupOptions& group, Random& random) {
   group.replica.log_bytes_max = one_of<std::size_t>(random, {2'048, 16'384, 64u << 20});
   group.replica.append_bytes_max = one_of<std::size_t>(random, {1'024, 4u << 20});
   group.snapshot_chunk_bytes = one_of<std::size_t>(random, {256, 4'096, 256u << 10});
-  group.batch_operations_max = one_of<std::size_t>(random, {2, 64, 16'384});
+  group.batch_operations_max = one_of<std::size_t>(random, {16, 64, 16'384});
   group.expiries_per_turn_max = one_of<std::size_t>(random, {1, 4'096});
   group.table.lease_ms_min = 300;
   group.table.lease_ms_max = 20'000;
