@@ -94,8 +94,11 @@ bool Replica::Impl::wants_fresh_contact() const {
 }
 
 void Replica::Impl::settle_joiners() {
-  for (Peer& peer : reign_->peers)
+  for (Peer& peer : reign_->peers) {
     if (peer.counted && peer.addition_expected < 0 && is_lost(peer)) peer.counted = false;
+    // Nothing counts on what it had any more: it joins like any other.
+    if (!peer.required() && std::exchange(peer.broken, false)) probe(peer);
+  }
   std::erase_if(reign_->peers, [](const Peer& peer) { return !peer.alive && !peer.required(); });
 
   const bool fresh = contact_ms_ != kNever && now_ms_ < contact_ms_ + options_.silence_timeout_ms;

@@ -1,6 +1,8 @@
 // Members outside the set: by log tail, by snapshot, and failing at each step.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "test/unit/replica/cluster.h"
 
 namespace dlm::server::test {
@@ -111,6 +113,30 @@ TEST(ReplicaJoining, SeveralJoinAtOnceOneSnapshotAtATime) {
   EXPECT_EQ(cluster.record().config.in_sync.size(), 5U) << cluster.describe();
   EXPECT_EQ(cluster.snapshots(), 3U);
   for (const char* server : {"s3", "s4", "s5"}) EXPECT_EQ(cluster.applied(server), cluster.applied("s1"));
+  EXPECT_EQ(cluster.violation(), "");
+}
+
+TEST(ReplicaJoining, MemberWhoseNextBatchIsTrimmedAwayGetsAnotherSnapshot) {
+  ReplicaOptions options;
+  options.log_bytes_max = 1;  // nothing committed is kept
+  Cluster cluster = started(2, options);
+  append_many(cluster, "s1", 3, "a");
+  const std::size_t snapshots_before = cluster.snapshots();
+  const MemberName third = cluster.start("s3");
+  settle_until<Install>(cluster, "s3");
+  ASSERT_TRUE(cluster.append("s1", "b"));
+  for (int steps = 0; steps < 100 && !cluster.acknowledged("b"); ++steps) {
+    const std::vector<Event>& events = cluster.events();
+    const auto next = std::find_if(events.begin(), events.end(), [](const Event& event) {
+      return !std::holds_alternative<Install>(event.what);
+    });
+    ASSERT_NE(next, events.end());
+    cluster.deliver(static_cast<std::size_t>(next - events.begin()));
+  }
+  cluster.run_for(5'000);
+  EXPECT_EQ(cluster.snapshots(), snapshots_before + 2);
+  EXPECT_TRUE(cluster.record().config.has(third)) << cluster.describe();
+  EXPECT_EQ(cluster.applied("s3"), cluster.applied("s1"));
   EXPECT_EQ(cluster.violation(), "");
 }
 
