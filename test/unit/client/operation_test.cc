@@ -125,7 +125,7 @@ TEST(Operation, ARefusedSessionIsLeftOnceForAllThatItsRefusalAnswers) {
   d.answer_of(0, first, Status::client_id_in_use);
   d.answer_of(0, second, Status::client_id_in_use);
   EXPECT_THAT(statuses(d.take()), ElementsAre(Status::client_id_in_use, Status::client_id_in_use));
-  EXPECT_EQ(d.core.sessions().find(kGroup)->generation, 1u);
+  EXPECT_THAT(d.core.sessions().in_use(), ElementsAre(SessionInUse{kGroup, 1, false}));
 }
 
 TEST(Operation, LateGrantThatComesBeforeTheCancelsAnswerIsGivenBackOnce) {
