@@ -43,6 +43,10 @@ bool needs_sequence(OperationKind kind) {
 void GroupCore::Impl::start_serving(const Instant& now) {
   serving_ = true;
   clock_.clear();
+  // A primary that only paused (alone, without the coordinator) still has the waits, and the routers do not
+  // ask again.
+  boost::unordered::erase_if(
+      later_channels_, [&](const auto& entry) { return table_->session_status(entry.first) != Status::ok; });
   begin_recovery(now.ms);
   table_->for_each_timer([&](const TimerEvent& event) { clock_.on(event, now.ms); });
   note("serves, " + std::to_string(table_->stats().locks_held) + " locks held, " +
@@ -89,7 +93,6 @@ void GroupCore::Impl::stop_serving() {
   }
   for (const Reads& reads : std::exchange(reads_, {})) fail(reads);
   clock_.clear();
-  later_channels_.clear();
 }
 
 std::string GroupCore::Impl::who_is_primary() const {

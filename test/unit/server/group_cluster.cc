@@ -55,6 +55,13 @@ void GroupCluster::cut_from_coordinator(const std::string& server) {
   nodes_.at(server).sees_coordinator = false;
 }
 
+// The write that was under way has arrived after all.
+void GroupCluster::reach_coordinator(const std::string& server) {
+  nodes_.at(server).sees_coordinator = true;
+  nodes_.at(server).core->on_touched(true, now_ms_, now());
+  changed_ = true;
+}
+
 bool GroupCluster::connected(const std::string& a, const std::string& b) const {
   return !nodes_.at(a).cut_off && !nodes_.at(b).cut_off;
 }

@@ -32,6 +32,7 @@ class GroupCluster {
   void mend(const std::string& server);
   // What the coordinator says reaches this member no more.
   void cut_from_coordinator(const std::string& server);
+  void reach_coordinator(const std::string& server);
 
   // --- time ---
   // Everything that can happen without time passing.

@@ -631,5 +631,20 @@ TEST_F(GroupCoreTest, APrimaryAloneServesOnlyInTouchWithTheCoordinator) {
   EXPECT_EQ(cluster_->ask("s1", acquire(kAnn, 2, "b")).status, Status::not_primary);
 }
 
+TEST_F(GroupCoreTest, WhoWaitsWhileAPrimaryAlonePausesIsToldOfTheGrant) {
+  begin(1);
+  ask(open_session(kAnn, "ann", 60'000));
+  ask(open_session(kBob, "bob", 60'000));
+  ask(acquire(kAnn, 1, "a"));
+  ask(acquire(kBob, 1, "a", kWaitForeverMs), 2);
+  cluster_->cut_from_coordinator("s1");
+  cluster_->pass_ms(20'000);
+  ASSERT_EQ(cluster_->ask("s1", heartbeat(kAnn)).status, Status::not_primary);
+  cluster_->reach_coordinator("s1");
+  cluster_->settle();
+  EXPECT_EQ(cluster_->ask("s1", release(kAnn, 2, "a")).status, Status::ok);
+  EXPECT_EQ(cluster_->take_later(2).size(), 1U) << "its router has seen no reason to ask again";
+}
+
 }  // namespace
 }  // namespace dlm::server
