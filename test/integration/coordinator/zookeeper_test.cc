@@ -294,7 +294,9 @@ TEST_F(ZookeeperTest, WhatNobodyCanReadIsIgnoredAndTheLastGoodStays) {
   EXPECT_EQ(session->view().ring, (RingRecord{1, {{GroupId(1), 1}}}));
   EXPECT_TRUE(session->view().servers.empty());
   EXPECT_FALSE(late->view().groups.contains(kGroup)) << "never read anything good there";
-  hand.set("/groups/g1", R"({"epoch":7,"primary":"","inSync":[],"era":1,"leaseMsMax":0,"author":"hand"})");
+  hand.set(
+      "/groups/g1",
+      R"({"epoch":7,"primary":"","inSync":[],"era":1,"leaseMsMax":0,"recovering":false,"author":"hand"})");
   for (Session* each : {session.get(), late.get()}) {
     EXPECT_TRUE(each->wait_view([](const ClusterView& v) {
       return v.groups.contains(kGroup) && v.groups.at(kGroup).version == 3 &&

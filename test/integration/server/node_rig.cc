@@ -178,7 +178,7 @@ Operation open_session(std::uint64_t session, std::string_view client) {
   op.kind = OperationKind::open_session;
   op.session = SessionId(session);
   op.client_id = client;
-  op.lease_ms = 60'000;
+  op.lease_ms = 10'000;  // what a new group may give without asking the coordinator
   return op;
 }
 
