@@ -72,6 +72,7 @@ void Network::send(LinkId link, const Process& from, Message message) {
 }
 
 void Network::close(LinkId link, const Process& from) {
+  if (over_) return;
   Connection& connection = connections_[link.value - 1];
   const int side = side_of(connection, from);
   if (!connection.ends[side].open) return;

@@ -49,6 +49,8 @@ class Network {
   void connect(Process& from, Endpoint& origin, const std::string& to, Connected done);
   void send(LinkId link, const Process& from, Message message);
   void close(LinkId link, const Process& from);
+  // The simulation is over: nothing is told to anybody any more.
+  void end() { over_ = true; }
 
   // --- faults. Cuts of one direction count: each needs its mend(). ---
   void cut(const Process& from, const Process& to) { ++blocked(from.node(), to.node()); }
@@ -98,6 +100,7 @@ class Network {
   std::deque<Connection> connections_;  // by id - 1; addresses stay
   std::vector<std::int32_t> blocked_ = std::vector<std::int32_t>(kNodesMax * kNodesMax, 0);
   std::vector<TimeUs> extra_ = std::vector<TimeUs>(kNodesMax * kNodesMax, 0);
+  bool over_ = false;
 };
 
 }  // namespace dlm::sim

@@ -41,7 +41,10 @@ Simulation::Simulation(const SimulationOptions& options, const Shape& shape)
   build();
 }
 
-Simulation::~Simulation() = default;
+// Processes that go one after the other must not tell each other of it.
+Simulation::~Simulation() {
+  network_.end();
+}
 
 void Simulation::build() {
   coordinator::RingRecord ring{1, {}};
