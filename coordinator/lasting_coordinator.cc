@@ -98,7 +98,7 @@ class LastingCoordinator final : public Coordinator {
   const Executor executor_;
   std::shared_ptr<int> alive_ = std::make_shared<int>();
   std::shared_ptr<const Events> events_ = std::make_shared<const Events>();
-  std::uint64_t number_ = 0;  // of the session
+  std::uint64_t number_ = 0;  // sessions that have ended
   std::uint32_t session_timeout_ms_ = 0;
   Enlist enlist_;
   bool registered_ = false;  // at least once
@@ -112,7 +112,6 @@ class LastingCoordinator final : public Coordinator {
 };
 
 void LastingCoordinator::begin() {
-  ++number_;
   refusals_ = 0;
   session_ = make_session_();
   session_->start(
@@ -139,6 +138,7 @@ void LastingCoordinator::on_session(SessionState state, const std::string& why) 
 }
 
 void LastingCoordinator::end(const std::string& why) {
+  ++number_;  // what was to be done later in this session is void
   session_timeout_ms_ = session_->session_timeout_ms();
   session_.reset();  // no callback of it comes any more
   for (auto& [id, done] : std::exchange(writes_, {})) unknown_.push_back(std::move(done));

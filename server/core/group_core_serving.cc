@@ -58,6 +58,7 @@ void GroupCore::Impl::start_serving(const Instant& now) {
 void GroupCore::Impl::begin_recovery(TimeMs now) {
   const Epoch epoch = replica_.epoch();
   const coordinator::GroupConfig& config = replica_.config().config;
+  if (!config.recovering) recovery_until_ms_ = 0;  // another primary has waited since
   if (!config.recovering || recovery_epoch_ == epoch) return;
   recovery_epoch_ = epoch;
   recovery_until_ms_ = now + std::max<std::uint32_t>(1, config.lease_ms_max);

@@ -144,5 +144,26 @@ TEST(LastingCoordinator, AWriteOfUnknownOutcomeIsAnsweredAfterTheNextView) {
             (std::vector<std::string>{"view", "told unknown: unavailable", "told nothing: unavailable"}));
 }
 
+// The registration is refused because its session is ending: the try that was to follow is void.
+TEST(LastingCoordinator, ASessionThatEndsWhileItRegistersAnewIsFollowedByAnother) {
+  test::TaskQueue queue;
+  std::vector<std::unique_ptr<BrokenSession::Handle>> sessions;
+  auto lasting = make_lasting_coordinator(
+      [&] {
+        sessions.push_back(std::make_unique<BrokenSession::Handle>());
+        return std::make_unique<BrokenSession>(*sessions.back());
+      },
+      [&](std::function<void()> task) { queue.post(std::move(task)); });
+  lasting->start({});
+  lasting->register_server(member_of("s1", 42), 100, [](bool, const std::string&) {});
+  sessions[0]->registered(true, "");
+  sessions[0]->events.on_session(SessionState::ended, "expired");
+  ASSERT_TRUE(queue.run_until([&] { return sessions.size() == 2; }));
+  sessions[1]->registered(false, "the session is ending");
+  sessions[1]->events.on_session(SessionState::ended, "expired");
+  ASSERT_TRUE(queue.run_until([&] { return sessions.size() == 3; }));
+  EXPECT_TRUE(sessions[2]->registered);
+}
+
 }  // namespace
 }  // namespace dlm::coordinator
