@@ -37,6 +37,16 @@ struct Answer {
   holderClientId @10 :Text;
   holderOwnerTag @11 :Data;
   message @12 :Text;
+  movedTo @13 :List(UInt32);
+}
+
+struct RingChange {
+  kind @0 :UInt8;
+  group @1 :UInt32;
+  weight @2 :Float64;
+  locksPerSMax @3 :UInt32;
+  expectedVersion @4 :UInt64;
+  dryRun @5 :Bool;
 }
 
 struct Query {
@@ -54,6 +64,9 @@ struct Query {
       group @6 :UInt32;      # answer is its state then
       primary @7 :Text;      # who it was when this was asked; filled in by the router
     }
+    ring @8 :Void;           # the ring and its groups, for the router to tell
+    locate @9 :Data;         # resource: where it is
+    changeRing @10 :RingChange;  # not a read: the answer is the ring as it will be
   }
 }
 
@@ -102,6 +115,54 @@ struct GroupStatus {
   waiters @9 :UInt64;
   sessions @10 :UInt64;
   problem @11 :Text;
+  ringVersion @12 :UInt64;
+  arcs @13 :UInt32;
+  shareOwned @14 :Float64;
+  move @15 :MoveStatus;
+}
+
+struct MoveStatus {
+  arcsLeft @0 :UInt32;
+  arcsUnderWay @1 :UInt32;
+  shareLeft @2 :Float64;
+  arcsMoved @3 :UInt64;
+  locksMoved @4 :UInt64;
+  waitsFor @5 :Text;
+}
+
+struct RingStatus {
+  struct Group {
+    weight @0 :Float64;
+    weightBefore @1 :Float64;
+    share @2 :Float64;
+    shareBefore @3 :Float64;
+    state @4 :GroupStatus;
+  }
+  struct Flow {
+    from @0 :UInt32;
+    to @1 :UInt32;
+    arcs @2 :UInt32;
+    share @3 :Float64;
+    locks @4 :UInt64;
+    waiters @5 :UInt64;
+  }
+  version @0 :UInt64;
+  changing @1 :Bool;
+  paused @2 :Bool;
+  locksPerSMax @3 :UInt32;
+  groups @4 :List(Group);
+  flows @5 :List(Flow);
+}
+
+struct Place {
+  resource @0 :Data;
+  hash @1 :UInt64;
+  arcBegin @2 :UInt64;
+  arcEnd @3 :UInt64;
+  group @4 :UInt32;
+  movingTo @5 :UInt32;
+  primary @6 :Text;
+  ringVersion @7 :UInt64;
 }
 
 struct ClusterStatus {
@@ -131,5 +192,7 @@ struct Report {
     page @4 :LockPage;
     group @5 :GroupStatus;   # a primary's own answer to `status`
     cluster @6 :ClusterStatus;
+    ring @7 :RingStatus;
+    place @8 :Place;
   }
 }

@@ -41,6 +41,16 @@ struct LockPage {
   std::uint64_t next_cursor = 0;  // opaque; 0: the end
 };
 
+// How far a group is with giving arcs away, as its primary tells.
+struct MoveReport {
+  std::uint32_t arcs_left = 0;  // to be given away, those under way included
+  std::uint32_t arcs_under_way = 0;
+  double share_left = 0;          // of the hash space, still to be given away
+  std::uint64_t arcs_moved = 0;   // since this primary leads
+  std::uint64_t locks_moved = 0;  // since this primary leads; waiters not counted
+  std::string waits_for;          // why it does not go on; empty: it does, or there is nothing to do
+};
+
 struct GroupReport {
   GroupId group;
   Epoch epoch;
@@ -54,6 +64,10 @@ struct GroupReport {
   std::uint64_t locks_held = 0;
   std::uint64_t waiters = 0;
   std::uint64_t sessions = 0;
+  std::uint64_t ring_version = 0;  // of the ring that it knows
+  std::uint32_t arcs = 0;          // that it owns
+  double share_owned = 0;          // of the hash space
+  MoveReport move;
   std::string problem;
 };
 
@@ -73,6 +87,62 @@ struct ClusterReport {
   };
   std::vector<Share> ring;
   std::vector<GroupReport> groups;
+};
+
+// The ring, what is moving in it, and what each group says of itself.
+struct RingReport {
+  std::uint64_t version = 0;
+  bool changing = false;              // arcs are on their way (or, in a plan, would be)
+  bool paused = false;                // of a change
+  std::uint32_t locks_per_s_max = 0;  // of a change, for each group that gives; 0: no limit
+  struct Group {
+    double weight = 0;         // 0: it leaves the ring
+    double weight_before = 0;  // before the change under way; 0: it comes. Without a change: as weight
+    double share = 0;          // of the hash space, by the ring
+    double share_before = 0;
+    GroupReport state;  // problem not empty: its primary could not be asked
+  };
+  std::vector<Group> groups;  // of the ring, those that leave it included; sorted
+  struct Flow {
+    GroupId from;
+    GroupId to;
+    std::uint32_t arcs = 0;
+    double share = 0;           // of the hash space
+    std::uint64_t locks = 0;    // about: by the share of all that `from` owns
+    std::uint64_t waiters = 0;  // likewise
+  };
+  std::vector<Flow> flows;  // what the whole change moves; empty: nothing changes
+};
+
+// A change of the ring, or of how one goes on.
+struct RingChange {
+  enum class Kind : std::uint8_t {
+    add = 0,
+    remove = 1,
+    weight = 2,
+    pause = 3,
+    resume = 4,
+    abort = 5,
+    rate = 6
+  };
+  Kind kind = Kind::add;
+  GroupId group;                       // add, remove, weight
+  double weight = 1;                   // add, weight
+  std::uint32_t locks_per_s_max = 0;   // add, remove, weight, rate; 0: no limit
+  std::uint64_t expected_version = 0;  // refused when the ring has another; 0: the router's newest
+  bool dry_run = false;                // tells what would be, and does nothing
+};
+
+// Where a name is.
+struct PlaceReport {
+  std::string resource;
+  std::uint64_t hash = 0;
+  std::uint64_t arc_begin = 0;  // both ends inclusive
+  std::uint64_t arc_end = 0;
+  GroupId group;        // by the ring; while the arc moves: where it comes from
+  GroupId moving_to;    // none: it stays
+  std::string primary;  // of `group`; empty: none now
+  std::uint64_t ring_version = 0;
 };
 
 }  // namespace dlm

@@ -96,6 +96,9 @@ enum class OperationKind : std::uint8_t {
   expire_wait = 18,
   forget_session = 19,  // drops the tombstone of an ended session
   start_epoch = 20,     // first entry of each epoch: era, and the arcs the group owns when it is new
+  move_out = 21,        // the group gives an arc away: from here on it does not serve it
+  move_in = 22,         // it gets an arc, with all that the group before it knew of its locks
+  move_done = 23,       // the other group has what was given away
 };
 constexpr OperationKind kFirstInternalOperation = OperationKind::expire_session;
 

@@ -74,20 +74,22 @@ std::string to_json(const GroupConfig& config) {
     if (json.back() != '[') json += ',';
     json += json_quoted(to_string(member));
   }
-  json += "],\"era\":" + std::to_string(config.era) +
-          ",\"leaseMsMax\":" + std::to_string(config.lease_ms_max) +
-          ",\"recovering\":" + (config.recovering ? "true" : "false") +
-          ",\"author\":" + json_quoted(config.author) + "}";
+  json +=
+      "],\"era\":" + std::to_string(config.era) + ",\"leaseMsMax\":" + std::to_string(config.lease_ms_max) +
+      ",\"recovering\":" + (config.recovering ? "true" : "false") +
+      ",\"ringDone\":" + std::to_string(config.ring_done) + ",\"author\":" + json_quoted(config.author) + "}";
   return json;
 }
 
 bool parse_json(std::string_view json, GroupConfig& out, std::string& error) {
-  JsonFields fields(json, {"epoch", "primary", "inSync", "era", "leaseMsMax", "recovering", "author"}, error);
+  JsonFields fields(
+      json, {"epoch", "primary", "inSync", "era", "leaseMsMax", "recovering", "ringDone", "author"}, error);
   GroupConfig config;
   config.epoch = Epoch(fields.number("epoch", 1));
   config.era = fields.number("era", 1, kEraMax);
   config.lease_ms_max = static_cast<std::uint32_t>(fields.number("leaseMsMax", 0, UINT32_MAX));
   config.recovering = fields.flag("recovering");
+  config.ring_done = fields.number("ringDone");
   config.author = fields.text("author");
   std::string primary = fields.text("primary");
   if (!primary.empty() && !parse_member(primary, config.primary)) {

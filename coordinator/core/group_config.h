@@ -36,8 +36,10 @@ struct GroupConfig {
   std::vector<MemberName> in_sync;  // the primary included
   std::uint64_t era = 1;            // upper bits of fencing tokens; raised after total loss
   std::uint32_t lease_ms_max = 0;   // no longer lease was ever given; raised before one is
-  bool recovering = false;  // everything was lost: no grants before lease_ms_max has passed, counted anew
-                            // by each primary that finds it set
+  bool recovering = false;      // everything was lost: no grants before lease_ms_max has passed, counted anew
+                                // by each primary that finds it set
+  std::uint64_t ring_done = 0;  // version of the ring for which it has given away all that is not its own;
+                                // put to 0 before it takes an arc that is not
   std::string author;  // who wrote this version and its own number of it: tells an unknown write's outcome
   bool operator==(const GroupConfig&) const = default;
 
@@ -70,7 +72,7 @@ struct VersionedConfig {
 
 // JSON, as it lies in the coordinator, on one line:
 //   {"epoch":3,"primary":"s1#42","inSync":["s1#42","s2#7"],"era":1,"leaseMsMax":0,"recovering":false,
-//    "author":"s1#42/17"}
+//    "ringDone":0,"author":"s1#42/17"}
 // parse returns false, why, and `out` as it was, on anything that is not a configuration: another field, a
 // missing one, epoch or era 0, a member twice in inSync, a primary that is not among them. An empty primary
 // ("") is one.

@@ -121,22 +121,23 @@ void for_each_common_arc(const std::vector<Arc>& before, const std::vector<Arc>&
 
 }  // namespace
 
-std::string to_json(const RingRecord& record) {
-  std::string json = "{\"groups\":[";
-  for (const RingGroup& group : record.groups) {
+namespace {
+
+std::string groups_to_json(const std::vector<RingGroup>& groups) {
+  std::string json = "[";
+  for (const RingGroup& group : groups) {
     if (json.back() != '[') json += ',';
     json += "{\"group\":" + json_quoted(to_string(group.group)) + ",\"weight\":" + weight_text(group.weight) +
             "}";
   }
-  return json + "]}";
+  return json + "]";
 }
 
-bool parse_json(std::string_view json, RingRecord& out, std::string& error) {
-  JsonFields fields(json, {"groups"}, error);
-  std::vector<RingGroup> groups;
+bool parse_groups(JsonFields& fields, std::string_view name, std::vector<RingGroup>& out,
+                  std::string& error) {
   std::set<GroupId> named;
   double sum = 0;
-  for (const boost::json::value& value : fields.list("groups")) {
+  for (const boost::json::value& value : fields.list(name)) {
     JsonFields entry(value, {"group", "weight"}, error);
     RingGroup group{parse_group(entry.text("group")), entry.real("weight", kRingWeightMin, kRingWeightMax)};
     if (!group.group) entry.fail("group", "must be a group such as \"g1\"");
@@ -144,11 +145,30 @@ bool parse_json(std::string_view json, RingRecord& out, std::string& error) {
     if (!entry.ok()) return false;
     sum += group.weight;
     if (sum > kRingWeightSumMax)
-      fields.fail("groups", "have a sum of weights beyond " + weight_text(kRingWeightSumMax));
+      fields.fail(name, "have a sum of weights beyond " + weight_text(kRingWeightSumMax));
     if (!fields.ok()) return false;
-    groups.push_back(group);
+    out.push_back(group);
   }
-  if (fields.ok()) out.groups = std::move(groups);
+  return fields.ok();
+}
+
+}  // namespace
+
+std::string to_json(const RingRecord& record) {
+  return "{\"groups\":" + groups_to_json(record.groups) + ",\"before\":" + groups_to_json(record.before) +
+         ",\"paused\":" + (record.paused ? "true" : "false") +
+         ",\"locksPerSecondMax\":" + std::to_string(record.locks_per_s_max) + "}";
+}
+
+bool parse_json(std::string_view json, RingRecord& out, std::string& error) {
+  JsonFields fields(json, {"groups", "before", "paused", "locksPerSecondMax"}, error);
+  RingRecord record;
+  record.version = out.version;
+  if (!parse_groups(fields, "groups", record.groups, error)) return false;
+  if (!parse_groups(fields, "before", record.before, error)) return false;
+  record.paused = fields.flag("paused");
+  record.locks_per_s_max = static_cast<std::uint32_t>(fields.number("locksPerSecondMax", 0, UINT32_MAX));
+  if (fields.ok()) out = std::move(record);
   return fields.ok();
 }
 

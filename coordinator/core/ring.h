@@ -16,15 +16,21 @@ struct RingGroup {
   bool operator==(const RingGroup&) const = default;
 };
 
-// What the coordinator holds.
+// What the coordinator holds: the ring, and while arcs move to bring it about, the ring before. Each group's
+// primary gives away what `groups` does not give it, and says in the group's record when it is through; when
+// all have, `before` is dropped.
 struct RingRecord {
-  std::uint64_t version = 0;  // of the record in the coordinator; 0: there is none
-  std::vector<RingGroup> groups;
+  std::uint64_t version = 0;          // of the record in the coordinator; 0: there is none
+  std::vector<RingGroup> groups;      // sorted
+  std::vector<RingGroup> before;      // empty: no change is under way. Sorted
+  bool paused = false;                // no arc begins to move; those under way arrive
+  std::uint32_t locks_per_s_max = 0;  // that a group may give away; 0: no limit
+  bool changing() const { return !before.empty(); }
   bool operator==(const RingRecord&) const = default;
 };
-// {"groups":[{"group":"g1","weight":1.0}]}; the version is the coordinator's and not part of it. parse
-// returns false, why, and `out` as it was, on anything else, on a group named twice and outside of the limits
-// below.
+// {"groups":[{"group":"g1","weight":1.0}],"before":[],"paused":false,"locksPerSecondMax":0}; the version is
+// the coordinator's and not part of it. parse returns false, why, and `out` as it was, on anything else, on a
+// group named twice in a list and outside of the limits below.
 std::string to_json(const RingRecord&);
 bool parse_json(std::string_view json, RingRecord& out, std::string& error);
 

@@ -144,6 +144,9 @@ void write(const dlm::Answer& from, Answer::Builder to) {
   DLM_SET_TEXT(to, HolderClientId, from.holder.client_id);
   DLM_SET_DATA(to, HolderOwnerTag, from.holder.owner_tag);
   DLM_SET_TEXT(to, Message, from.message);
+  if (from.moved_to.empty()) return;
+  auto moved = to.initMovedTo(static_cast<unsigned>(from.moved_to.size()));
+  for (unsigned i = 0; i < moved.size(); ++i) moved.set(i, from.moved_to[i].value);
 }
 
 dlm::Answer read(Answer::Reader from) {
@@ -161,6 +164,7 @@ dlm::Answer read(Answer::Reader from) {
   to.holder.client_id = as_string(from.getHolderClientId());
   to.holder.owner_tag = as_string(from.getHolderOwnerTag());
   to.message = as_string(from.getMessage());
+  for (std::uint32_t group : from.getMovedTo()) to.moved_to.emplace_back(group);
   return to;
 }
 
@@ -172,7 +176,8 @@ std::uint64_t words_of(const dlm::Operation& op) {
 std::uint64_t words_of(const dlm::Answer& answer) {
   const auto& holder = answer.holder;
   return capnp::sizeInWords<Answer>() + 3 +
-         (holder.client_id.size() + holder.owner_tag.size() + answer.message.size()) / sizeof(capnp::word);
+         (holder.client_id.size() + holder.owner_tag.size() + answer.message.size()) / sizeof(capnp::word) +
+         (answer.moved_to.size() + 1) / 2;
 }
 
 capnp::MessageSize size_hint(std::uint64_t words) {
@@ -228,6 +233,16 @@ void write(const GroupReport& from, GroupStatus::Builder to) {
   to.setLocksHeld(from.locks_held);
   to.setWaiters(from.waiters);
   to.setSessions(from.sessions);
+  to.setRingVersion(from.ring_version);
+  to.setArcs(from.arcs);
+  to.setShareOwned(from.share_owned);
+  auto move = to.initMove();
+  move.setArcsLeft(from.move.arcs_left);
+  move.setArcsUnderWay(from.move.arcs_under_way);
+  move.setShareLeft(from.move.share_left);
+  move.setArcsMoved(from.move.arcs_moved);
+  move.setLocksMoved(from.move.locks_moved);
+  DLM_SET_TEXT(move, WaitsFor, from.move.waits_for);
   DLM_SET_TEXT(to, Problem, from.problem);
 }
 
@@ -244,6 +259,16 @@ GroupReport read(GroupStatus::Reader from) {
   to.locks_held = from.getLocksHeld();
   to.waiters = from.getWaiters();
   to.sessions = from.getSessions();
+  to.ring_version = from.getRingVersion();
+  to.arcs = from.getArcs();
+  to.share_owned = from.getShareOwned();
+  auto move = from.getMove();
+  to.move.arcs_left = move.getArcsLeft();
+  to.move.arcs_under_way = move.getArcsUnderWay();
+  to.move.share_left = move.getShareLeft();
+  to.move.arcs_moved = move.getArcsMoved();
+  to.move.locks_moved = move.getLocksMoved();
+  to.move.waits_for = as_string(move.getWaitsFor());
   to.problem = as_string(from.getProblem());
   return to;
 }
@@ -282,6 +307,95 @@ ClusterReport read(ClusterStatus::Reader from) {
     to.ring.push_back({GroupId(share.getGroup()), share.getWeight(), share.getShare()});
   }
   for (auto group : from.getGroups()) to.groups.push_back(read(group));
+  return to;
+}
+
+void write(const RingReport& from, RingStatus::Builder to) {
+  to.setVersion(from.version);
+  to.setChanging(from.changing);
+  to.setPaused(from.paused);
+  to.setLocksPerSMax(from.locks_per_s_max);
+  unsigned i = 0;
+  auto groups = to.initGroups(static_cast<unsigned>(from.groups.size()));
+  for (const auto& group : from.groups) {
+    auto entry = groups[i++];
+    entry.setWeight(group.weight);
+    entry.setWeightBefore(group.weight_before);
+    entry.setShare(group.share);
+    entry.setShareBefore(group.share_before);
+    write(group.state, entry.initState());
+  }
+  i = 0;
+  auto flows = to.initFlows(static_cast<unsigned>(from.flows.size()));
+  for (const auto& flow : from.flows) {
+    auto entry = flows[i++];
+    entry.setFrom(flow.from.value);
+    entry.setTo(flow.to.value);
+    entry.setArcs(flow.arcs);
+    entry.setShare(flow.share);
+    entry.setLocks(flow.locks);
+    entry.setWaiters(flow.waiters);
+  }
+}
+
+RingReport read(RingStatus::Reader from) {
+  RingReport to;
+  to.version = from.getVersion();
+  to.changing = from.getChanging();
+  to.paused = from.getPaused();
+  to.locks_per_s_max = from.getLocksPerSMax();
+  for (auto group : from.getGroups()) {
+    to.groups.push_back({group.getWeight(), group.getWeightBefore(), group.getShare(), group.getShareBefore(),
+                         read(group.getState())});
+  }
+  for (auto flow : from.getFlows()) {
+    to.flows.push_back({GroupId(flow.getFrom()), GroupId(flow.getTo()), flow.getArcs(), flow.getShare(),
+                        flow.getLocks(), flow.getWaiters()});
+  }
+  return to;
+}
+
+void write(const PlaceReport& from, Place::Builder to) {
+  DLM_SET_DATA(to, Resource, from.resource);
+  to.setHash(from.hash);
+  to.setArcBegin(from.arc_begin);
+  to.setArcEnd(from.arc_end);
+  to.setGroup(from.group.value);
+  to.setMovingTo(from.moving_to.value);
+  DLM_SET_TEXT(to, Primary, from.primary);
+  to.setRingVersion(from.ring_version);
+}
+
+PlaceReport read(Place::Reader from) {
+  PlaceReport to;
+  to.resource = as_string(from.getResource());
+  to.hash = from.getHash();
+  to.arc_begin = from.getArcBegin();
+  to.arc_end = from.getArcEnd();
+  to.group = GroupId(from.getGroup());
+  to.moving_to = GroupId(from.getMovingTo());
+  to.primary = as_string(from.getPrimary());
+  to.ring_version = from.getRingVersion();
+  return to;
+}
+
+void write(const dlm::RingChange& from, RingChange::Builder to) {
+  to.setKind(number(from.kind));
+  to.setGroup(from.group.value);
+  to.setWeight(from.weight);
+  to.setLocksPerSMax(from.locks_per_s_max);
+  to.setExpectedVersion(from.expected_version);
+  to.setDryRun(from.dry_run);
+}
+
+dlm::RingChange read(RingChange::Reader from) {
+  dlm::RingChange to;
+  to.kind = static_cast<dlm::RingChange::Kind>(from.getKind());
+  to.group = GroupId(from.getGroup());
+  to.weight = from.getWeight();
+  to.locks_per_s_max = from.getLocksPerSMax();
+  to.expected_version = from.getExpectedVersion();
+  to.dry_run = from.getDryRun();
   return to;
 }
 

@@ -24,6 +24,12 @@ void write(const GroupReport& from, GroupStatus::Builder to);
 GroupReport read(GroupStatus::Reader from);
 void write(const ClusterReport& from, ClusterStatus::Builder to);
 ClusterReport read(ClusterStatus::Reader from);
+void write(const RingReport& from, RingStatus::Builder to);
+RingReport read(RingStatus::Reader from);
+void write(const PlaceReport& from, Place::Builder to);
+PlaceReport read(Place::Reader from);
+void write(const dlm::RingChange& from, RingChange::Builder to);
+dlm::RingChange read(RingChange::Reader from);
 
 // Hints for messages that are to lie in one segment: what an element of a list takes, at least.
 std::uint64_t words_of(const dlm::Operation& op);
