@@ -113,6 +113,24 @@ kj::Promise<void> GroupHost::install(const MemberName& from, InstallCall context
   return wait_for(installs_, request, kj::mv(context));
 }
 
+kj::Promise<TransferReply> GroupHost::move_in(const Transfer& transfer) {
+  if (halted_) return TransferReply{Status::unavailable, "the server is stopping", 0};
+  const RequestId request(++ids_);
+  auto paf = kj::newPromiseAndFulfiller<TransferReply>();
+  move_ins_.emplace(request, kj::mv(paf.fulfiller));
+  DLM_FAILPOINT("move.received");
+  core_.move_in(request, transfer, now());
+  schedule_turn();
+  return kj::mv(paf.promise);
+}
+
+void GroupHost::on_transferred(GroupId to, std::uint64_t number, const TransferReply& reply) {
+  if (halted_) return;
+  DLM_FAILPOINT("move.answered");
+  core_.on_transferred(to, number, reply, now());
+  schedule_turn();
+}
+
 // --- other inputs ----------------------------------------------------------------------------------------
 
 void GroupHost::on_reply(const AppendReply& reply) {
@@ -156,6 +174,8 @@ void GroupHost::halt() {
   reject_all(queries_);
   reject_all(appends_);
   reject_all(installs_);
+  for (auto& [request, done] : std::exchange(move_ins_, {}))
+    done->fulfill(TransferReply{Status::unavailable, "the server is stopping", 0});
 }
 
 // --- the turn --------------------------------------------------------------------------------------------
@@ -193,6 +213,15 @@ void GroupHost::carry_out(GroupOutput& output) {
   }
   if (!output.appends.empty()) DLM_FAILPOINT("append.after_send");
   for (Install& message : output.installs) network_.send(core_.group(), std::move(message));
+  for (GroupOutput::Arrived& arrived : output.arrivals) {
+    auto waiting = move_ins_.find(arrived.request);
+    if (waiting == move_ins_.end()) continue;
+    DLM_FAILPOINT("move.before_answer");
+    waiting->second->fulfill(std::move(arrived.reply));
+    move_ins_.erase(waiting);
+  }
+  if (!output.transfers.empty()) DLM_FAILPOINT("move.before_send");
+  for (const Transfer& transfer : output.transfers) network_.send(transfer);
   consult_coordinator(output);
 }
 

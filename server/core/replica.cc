@@ -344,6 +344,24 @@ void Replica::want_lease(std::uint32_t lease_ms, TimeMs now, ReplicaOutput& out)
   impl_->advance(out);
 }
 
+void Replica::want_era(std::uint64_t era, TimeMs now, ReplicaOutput& out) {
+  impl_->see(now);
+  if (impl_->reign_) impl_->reign_->era_wanted = std::max(impl_->reign_->era_wanted, era);
+  impl_->advance(out);
+}
+
+void Replica::want_ring_done(std::uint64_t ring_version, TimeMs now, ReplicaOutput& out) {
+  impl_->see(now);
+  if (impl_->reign_) impl_->reign_->ring_done_wanted = ring_version;
+  impl_->advance(out);
+}
+
+bool Replica::ring_done_is_clear() const {
+  const auto& pending = impl_->pending_;
+  const bool may_come = pending && !pending->settled && pending->proposal.config.ring_done != 0;
+  return impl_->config_.config.ring_done == 0 && !may_come;
+}
+
 void Replica::end_recovery(TimeMs now, ReplicaOutput& out) {
   impl_->see(now);
   if (impl_->reign_) impl_->reign_->recovery_over = true;

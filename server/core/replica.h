@@ -190,6 +190,11 @@ class Replica {
   // Leases up to this are wanted. They may be given when config() says so, as a group that loses everything
   // waits for as long as that says. For the primary; forgotten with its reign.
   void want_lease(std::uint32_t lease_ms, TimeMs now, ReplicaOutput&);
+  // The record is to have at least this era, and this `ring_done`. As above.
+  void want_era(std::uint64_t era, TimeMs now, ReplicaOutput&);
+  void want_ring_done(std::uint64_t ring_version, TimeMs now, ReplicaOutput&);
+  // Whether `ring_done` is 0 in the record, and in what of ours may come to be the record.
+  bool ring_done_is_clear() const;
   // The wait after a total loss, which config() tells of as `recovering`, is over: has that put down. For the
   // primary; to be said by each that finds it set, when it has waited itself.
   void end_recovery(TimeMs now, ReplicaOutput&);

@@ -88,6 +88,8 @@ struct Reign {
   std::optional<Snapshot> snapshot;
 
   std::uint32_t lease_ms_wanted = 0;
+  std::uint64_t era_wanted = 0;
+  std::optional<std::uint64_t> ring_done_wanted;
   bool recovery_over = false;
 
   MemberName successor;  // of a step_down() under way
