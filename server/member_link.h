@@ -42,8 +42,8 @@ class MemberLink {
   // out.
   using Message = std::variant<Append, Install>;
   void send(GroupId group, Message&& message);
-  // Of an arc, to the primary of another group that the member is. Does not wait for a connection. At most one
-  // at a time of each number.
+  // Of an arc, to the primary of another group that the member is. Does not wait for a connection. At most
+  // one at a time of each number.
   void send(const Transfer& transfer);
 
   const std::string& address() const { return address_; }

@@ -1,5 +1,5 @@
-// Between what servers say to each other (server/core/replica.h, move.h) and their Cap'n Proto form. Reading throws
-// kj::Exception on a damaged message.
+// Between what servers say to each other (server/core/replica.h, move.h) and their Cap'n Proto form. Reading
+// throws kj::Exception on a damaged message.
 #pragma once
 
 #include "schema/shard.capnp.h"

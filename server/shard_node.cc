@@ -10,6 +10,7 @@
 #include <set>
 #include <utility>
 
+#include "coordinator/core/ring_change.h"
 #include "schema/limits.h"
 #include "server/group_host.h"
 #include "server/member_link.h"
@@ -54,7 +55,7 @@ struct ShardNode::Impl final : MemberNetwork, MemberEvents {
   // Whoever may call back goes first: the coordinator, then links and connections, then what these use.
   ~Impl() {
     close();
-    transfers.clear();
+    transfers.reset();
     links.clear();
     server = nullptr;
     service->hosts.clear();
@@ -117,7 +118,7 @@ struct ShardNode::Impl final : MemberNetwork, MemberEvents {
   std::shared_ptr<bool> life = std::make_shared<bool>(true);
   std::set<MemberName> move_targets;  // primaries of other groups that arcs were for
   IgnoreFailures ignore_failures;
-  kj::TaskSet transfers{ignore_failures};  // to a group that this server leads itself
+  std::optional<kj::TaskSet> transfers{std::in_place, ignore_failures};  // to groups that are led here too
 };
 
 // --- beginning and end -----------------------------------------------------------------------------------
@@ -304,7 +305,7 @@ void ShardNode::Impl::send(const Transfer& transfer) {
   const MemberName primary = record == view.groups.end() ? MemberName() : record->second.config.primary;
   auto here = service->hosts.find(transfer.to);
   if (primary == service->self && here != service->hosts.end()) {
-    transfers.add(here->second->move_in(transfer).then(
+    transfers->add(here->second->move_in(transfer).then(
         [this, from = transfer.from, to = transfer.to, number = transfer.number](TransferReply&& reply) {
           on_transferred(from, to, number, reply);
         }));
@@ -313,7 +314,8 @@ void ShardNode::Impl::send(const Transfer& transfer) {
   if (primary && move_targets.insert(primary).second) follow_members(view);
   auto link = links.find(primary);
   if (link != links.end()) return link->second->send(transfer);
-  const std::string why = primary ? coordinator::to_string(primary) + " is not registered" : "it has no primary";
+  const std::string why =
+      primary ? coordinator::to_string(primary) + " is not registered" : "it has no primary";
   loop.post([this, alive = std::weak_ptr<bool>(life), from = transfer.from, to = transfer.to,
              number = transfer.number, why] {
     if (!alive.expired()) on_transferred(from, to, number, {Status::unavailable, why, 0});
