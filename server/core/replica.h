@@ -134,8 +134,8 @@ struct ReplicaOutput {
   void clear();
 };
 
-// One thread. Costs O(members) per input. `now` is monotonic, of one process; an earlier one than seen counts
-// as the latest.
+// One thread. Costs O(members) per input. `now` is monotonic, of one process, and goes on while the machine
+// sleeps (CLOCK_BOOTTIME); an earlier one than seen counts as the latest.
 class Replica {
  public:
   explicit Replica(const ReplicaOptions& options);
