@@ -164,7 +164,8 @@ class MemorySession final : public Coordinator {
     std::string error;
     write(parse_json(to_json(ring), readable, error), std::move(done), [&] {
       if (hub_.view.ring.version != expected) return false;
-      hub_.view.ring = {expected + 1, ring.groups};
+      hub_.view.ring = readable;
+      hub_.view.ring.version = expected + 1;
       return true;
     });
   }

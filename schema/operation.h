@@ -20,13 +20,17 @@ struct Operation {
   Sequence sequence;                     // all but heartbeats and internal ones
   Sequence acked_below;                  // answers below this arrived; the group may forget them
   Sequence target;                       // cancel, expire_wait: sequence of the acquire
+                                         // move_out: the group that gets it. move_in, move_done: the number
+                                         // of the arc. (move_in: session: the group that gave it;
+                                         // acked_below: all of its arcs below this have arrived)
   FencingToken token;             // release, renew, expire_hold; 0 in release: the owner's hold, whichever.
                                   // start_epoch: the floor (era << 40)
   std::uint32_t wait_ms = 0;      // acquire: 0 none (try), kWaitForeverMs for ever
   std::uint32_t lease_ms = 0;     // acquire, renew: the hold's own lease; open_session: the TTL
   std::uint32_t deadline_ms = 0;  // how long routers may go on trying; 0: for ever. Not logged.
   std::string_view resource;      // acquire, release, renew, cancel, expire_hold, expire_wait;
-                                  // start_epoch of a new group: the encoded arcs it owns
+                                  // start_epoch of a new group: the encoded arcs it owns; move_out: the arc
+                                  // as such; move_in: what goes with it
   std::string_view owner_tag;     // acquire, release, renew: part of the owner
   std::string_view client_id;     // open_session: the session's client. acquire, release, renew of a detached
                                   // hold: its owner's client id, empty for the session's own

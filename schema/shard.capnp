@@ -34,7 +34,8 @@ struct Transfer {
   doneBelow @2 :UInt64;
   ringVersion @3 :UInt64;
   leaseMsMax @4 :UInt32;
-  state @5 :Data;
+  lastToken @5 :UInt64;
+  state @6 :Data;
 }
 
 interface AnswerListener {

@@ -2,6 +2,7 @@
 
 #include <glog/logging.h>
 #include <kj/debug.h>
+#include <time.h>
 
 #include <chrono>
 #include <utility>
@@ -22,8 +23,15 @@ GroupHost::GroupHost(wire::EventLoop& loop, const GroupOptions& options,
       core_(options),
       timer_(loop.io()) {}
 
+// By CLOCK_BOOTTIME: the loop's CLOCK_MONOTONIC stands still while the machine sleeps, and the coordinator's
+// does not, so a primary alone would trust a contact whose session has ended long ago. The timer, which goes
+// by the loop's clock, may then be late; the cores judge each input by its own time.
 Instant GroupHost::now() {
-  return {wire::EventLoop::now_ms(), wire::EventLoop::unix_ms()};
+  timespec since_boot{};
+  clock_gettime(CLOCK_BOOTTIME, &since_boot);
+  const auto ms =
+      static_cast<TimeMs>(since_boot.tv_sec) * 1'000 + static_cast<TimeMs>(since_boot.tv_nsec) / 1'000'000;
+  return {ms, wire::EventLoop::unix_ms()};
 }
 
 // --- calls -----------------------------------------------------------------------------------------------
@@ -113,6 +121,24 @@ kj::Promise<void> GroupHost::install(const MemberName& from, InstallCall context
   return wait_for(installs_, request, kj::mv(context));
 }
 
+kj::Promise<TransferReply> GroupHost::move_in(const Transfer& transfer) {
+  if (halted_) return TransferReply{Status::unavailable, "the server is stopping", 0};
+  const RequestId request(++ids_);
+  auto paf = kj::newPromiseAndFulfiller<TransferReply>();
+  move_ins_.emplace(request, kj::mv(paf.fulfiller));
+  DLM_FAILPOINT("move.received");
+  core_.move_in(request, transfer, now());
+  schedule_turn();
+  return kj::mv(paf.promise);
+}
+
+void GroupHost::on_transferred(GroupId to, std::uint64_t number, const TransferReply& reply) {
+  if (halted_) return;
+  DLM_FAILPOINT("move.answered");
+  core_.on_transferred(to, number, reply, now());
+  schedule_turn();
+}
+
 // --- other inputs ----------------------------------------------------------------------------------------
 
 void GroupHost::on_reply(const AppendReply& reply) {
@@ -156,6 +182,8 @@ void GroupHost::halt() {
   reject_all(queries_);
   reject_all(appends_);
   reject_all(installs_);
+  for (auto& [request, done] : std::exchange(move_ins_, {}))
+    done->fulfill(TransferReply{Status::unavailable, "the server is stopping", 0});
 }
 
 // --- the turn --------------------------------------------------------------------------------------------
@@ -193,6 +221,15 @@ void GroupHost::carry_out(GroupOutput& output) {
   }
   if (!output.appends.empty()) DLM_FAILPOINT("append.after_send");
   for (Install& message : output.installs) network_.send(core_.group(), std::move(message));
+  for (GroupOutput::Arrived& arrived : output.arrivals) {
+    auto waiting = move_ins_.find(arrived.request);
+    if (waiting == move_ins_.end()) continue;
+    DLM_FAILPOINT("move.before_answer");
+    waiting->second->fulfill(std::move(arrived.reply));
+    move_ins_.erase(waiting);
+  }
+  if (!output.transfers.empty()) DLM_FAILPOINT("move.before_send");
+  for (const Transfer& transfer : output.transfers) network_.send(transfer);
   consult_coordinator(output);
 }
 
@@ -275,13 +312,13 @@ void GroupHost::arm_timer() {
   const TimeMs next = core_.next_turn();
   if (next >= armed_for_ms_) return;
   armed_for_ms_ = next;
-  const TimeMs now_ms = wire::EventLoop::now_ms();
+  const TimeMs now_ms = now().ms;
   timer_.expires_after(std::chrono::milliseconds(next > now_ms ? next - now_ms : 0));
   timer_.async_wait([weak = weak_from_this()](const boost::system::error_code& cancelled) {
     auto host = weak.lock();
     if (cancelled || !host || host->halted_) return;
     host->armed_for_ms_ = UINT64_MAX;
-    if (host->core_.next_turn() <= wire::EventLoop::now_ms()) {
+    if (host->core_.next_turn() <= now().ms) {
       host->schedule_turn();
     } else {
       host->arm_timer();

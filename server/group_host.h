@@ -36,6 +36,8 @@ class MemberNetwork {
  public:
   virtual void send(GroupId group, Append&& message) = 0;
   virtual void send(GroupId group, Install&& message) = 0;
+  // To the primary of another group; the result comes as on_transferred, not from within the call.
+  virtual void send(const Transfer& transfer) = 0;
 
  protected:
   ~MemberNetwork() = default;
@@ -60,6 +62,11 @@ class GroupHost : public std::enable_shared_from_this<GroupHost> {
   kj::Promise<void> install(const MemberName& from, InstallCall context);
   void on_reply(const AppendReply& reply);
   void on_link_down(const MemberName& member, bool gone);
+
+  // --- other groups ---
+  // Never fails: the reply says.
+  kj::Promise<TransferReply> move_in(const Transfer& transfer);
+  void on_transferred(GroupId to, std::uint64_t number, const TransferReply& reply);
 
   // --- the coordinator ---
   void on_view(const coordinator::ClusterView& view);
@@ -108,6 +115,7 @@ class GroupHost : public std::enable_shared_from_this<GroupHost> {
   Calls<QueryCall> queries_;
   Calls<AppendCall> appends_;
   Calls<InstallCall> installs_;
+  boost::unordered_flat_map<RequestId, kj::Own<kj::PromiseFulfiller<TransferReply>>> move_ins_;
   std::vector<Operation> operations_;  // of the submit that is being read; kept for its memory
   boost::asio::steady_timer timer_;
   TimeMs armed_for_ms_ = UINT64_MAX;

@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include "schema/wire/codec.h"
 #include "server/failpoint.h"
 #include "server/replica_codec.h"
 
@@ -99,6 +100,37 @@ void MemberLink::expect_reply(GroupId group, Lane& lane, capnp::RemotePromise<Re
                       lanes_[group].replica = nullptr;
                     }
                   });
+}
+
+void MemberLink::send(const Transfer& transfer) {
+  const GroupId from = transfer.from;
+  const GroupId to = transfer.to;
+  const std::uint64_t number = transfer.number;
+  // Told from the loop, not from within this call.
+  const auto finish = [this, from, to, number](TransferReply reply) {
+    loop_.post([this, alive = std::weak_ptr<bool>(alive_), from, to, number, reply = std::move(reply)] {
+      if (alive.expired()) return;
+      transfers_.erase({from, to, number});
+      events_.on_transferred(from, to, number, reply);
+    });
+  };
+  if (host_ == nullptr) {
+    return finish({Status::unavailable, coordinator::to_string(member_) + " is not connected", 0});
+  }
+  auto request = KJ_ASSERT_NONNULL(host_).moveInRequest(size_hint(transfer));
+  request.setTo(to.value);
+  write(transfer, request.initTransfer());
+  using Response = capnp::Response<wire::ShardServer::Host::MoveInResults>;
+  kj::Promise<Response> result = request.send();
+  auto call = wire::with_deadline(loop_, kj::mv(result), call_timeout_ms_, "an arc for another group")
+                  .then([finish](Response&& response) {
+                    finish({static_cast<Status>(response.getStatus()),
+                            std::string(wire::as_text(response.getMessage())), response.getRetryMs()});
+                  })
+                  .eagerlyEvaluate([finish](kj::Exception&& exception) {
+                    finish({Status::unavailable, exception.getDescription().cStr(), 0});
+                  });
+  transfers_.insert_or_assign({from, to, number}, kj::mv(call));
 }
 
 }  // namespace dlm::server

@@ -5,10 +5,12 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <variant>
 
 #include "schema/shard.capnp.h"
 #include "schema/wire/shard_link.h"
+#include "server/core/move.h"
 #include "server/core/replica.h"
 
 namespace dlm::server {
@@ -19,6 +21,8 @@ class MemberEvents {
   virtual void on_reply(GroupId group, const AppendReply& reply) = 0;
   // The message that was out for this group got no answer.
   virtual void on_message_lost(GroupId group, const MemberName& member) = 0;
+  // What became of a transfer that group `from` sent to group `to`.
+  virtual void on_transferred(GroupId from, GroupId to, std::uint64_t number, const TransferReply& reply) = 0;
   // The connection is lost, or could not be made; for all groups. `gone`: the process is dead.
   virtual void on_link_down(const MemberName& member, bool gone) = 0;
 
@@ -38,6 +42,9 @@ class MemberLink {
   // out.
   using Message = std::variant<Append, Install>;
   void send(GroupId group, Message&& message);
+  // Of an arc, to the primary of another group that the member is. Does not wait for a connection. At most
+  // one at a time of each number.
+  void send(const Transfer& transfer);
 
   const std::string& address() const { return address_; }
 
@@ -60,12 +67,14 @@ class MemberLink {
   std::string address_;
   std::uint32_t call_timeout_ms_;
   MemberEvents& events_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   bool was_up_ = false;
   bool told_gone_ = false;
   std::unique_ptr<wire::ShardLink> link_;
   // Before the link in destruction: capabilities go before their connection.
   kj::Maybe<wire::ShardServer::Host::Client> host_;
   std::map<GroupId, Lane> lanes_;
+  std::map<std::tuple<GroupId, GroupId, std::uint64_t>, kj::Promise<void>> transfers_;  // from, to, number
 };
 
 }  // namespace dlm::server

@@ -46,6 +46,34 @@ capnp::MessageSize size_hint(const Install& message) {
   return wire::size_hint(message.chunk.size() / sizeof(capnp::word));
 }
 
+void write(const Transfer& from, wire::Transfer::Builder to) {
+  to.setFrom(from.from.value);
+  to.setNumber(from.number);
+  to.setDoneBelow(from.done_below);
+  to.setRingVersion(from.ring_version);
+  to.setLeaseMsMax(from.lease_ms_max);
+  to.setLastToken(from.last_token.value);
+  if (from.state) to.setState(wire::as_bytes(*from.state));
+}
+
+Transfer read(wire::Transfer::Reader from, GroupId to) {
+  Transfer transfer;
+  transfer.from = GroupId(from.getFrom());
+  transfer.to = to;
+  transfer.number = from.getNumber();
+  transfer.done_below = from.getDoneBelow();
+  transfer.ring_version = from.getRingVersion();
+  transfer.lease_ms_max = from.getLeaseMsMax();
+  transfer.last_token = FencingToken(from.getLastToken());
+  if (from.hasState()) transfer.state = std::make_shared<const std::string>(wire::as_text(from.getState()));
+  return transfer;
+}
+
+capnp::MessageSize size_hint(const Transfer& transfer) {
+  const std::size_t bytes = transfer.state ? transfer.state->size() : 0;
+  return wire::size_hint(capnp::sizeInWords<wire::Transfer>() + 1 + bytes / sizeof(capnp::word));
+}
+
 Append read(wire::Replica::AppendParams::Reader from, const MemberName& to) {
   Append message;
   message.to = to;

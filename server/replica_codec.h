@@ -1,8 +1,9 @@
-// Between the replica's messages (server/core/replica.h) and their Cap'n Proto form. Reading throws
-// kj::Exception on a damaged message.
+// Between what servers say to each other (server/core/replica.h, move.h) and their Cap'n Proto form. Reading
+// throws kj::Exception on a damaged message.
 #pragma once
 
 #include "schema/shard.capnp.h"
+#include "server/core/move.h"
 #include "server/core/replica.h"
 
 namespace dlm::server {
@@ -17,6 +18,11 @@ capnp::MessageSize size_hint(const Install& message);
 // `to` of the message is not on the wire: greeting has made sure that a connection leads to the member meant.
 Append read(wire::Replica::AppendParams::Reader from, const MemberName& to);
 Install read(wire::Replica::InstallParams::Reader from, const MemberName& to);
+
+// An arc for another group; `to` of it is a parameter beside it.
+void write(const Transfer& from, wire::Transfer::Builder to);
+Transfer read(wire::Transfer::Reader from, GroupId to);
+capnp::MessageSize size_hint(const Transfer& transfer);
 
 // For the results of both calls, which have the same fields.
 template <class Builder>

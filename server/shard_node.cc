@@ -10,6 +10,7 @@
 #include <set>
 #include <utility>
 
+#include "coordinator/core/ring_change.h"
 #include "schema/limits.h"
 #include "server/group_host.h"
 #include "server/member_link.h"
@@ -30,6 +31,11 @@ constexpr std::uint32_t kRingRetryMs = 500;
 
 }  // namespace
 
+// Of tasks that do not fail.
+struct IgnoreFailures final : kj::TaskSet::ErrorHandler {
+  void taskFailed(kj::Exception&&) override {}
+};
+
 struct ShardNode::Impl final : MemberNetwork, MemberEvents {
   Impl(wire::EventLoop& event_loop, std::unique_ptr<coordinator::Coordinator> session, ShardNodeOptions given,
        Events told)
@@ -49,6 +55,7 @@ struct ShardNode::Impl final : MemberNetwork, MemberEvents {
   // Whoever may call back goes first: the coordinator, then links and connections, then what these use.
   ~Impl() {
     close();
+    transfers.reset();
     links.clear();
     server = nullptr;
     service->hosts.clear();
@@ -64,6 +71,7 @@ struct ShardNode::Impl final : MemberNetwork, MemberEvents {
   void make_hosts();
   void register_self();
   void init_ring_if_missing();
+  void settle_ring_if_due();
   void follow_members(const ClusterView& view);
 
   void stop(std::function<void()> done);
@@ -73,11 +81,13 @@ struct ShardNode::Impl final : MemberNetwork, MemberEvents {
   // MemberNetwork
   void send(GroupId group, Append&& message) override { send_to(message.to, group, std::move(message)); }
   void send(GroupId group, Install&& message) override { send_to(message.to, group, std::move(message)); }
+  void send(const Transfer& transfer) override;
   template <class Message>
   void send_to(const MemberName& member, GroupId group, Message&& message);
   // MemberEvents
   void on_reply(GroupId group, const AppendReply& reply) override;
   void on_message_lost(GroupId group, const MemberName& member) override;
+  void on_transferred(GroupId from, GroupId to, std::uint64_t number, const TransferReply& reply) override;
   void on_link_down(const MemberName& member, bool gone) override;
 
   // A task of a timer of ours; not run when the node is gone or failed meanwhile.
@@ -106,6 +116,9 @@ struct ShardNode::Impl final : MemberNetwork, MemberEvents {
   boost::asio::steady_timer ring_timer;
   boost::asio::steady_timer stop_timer;
   std::shared_ptr<bool> life = std::make_shared<bool>(true);
+  std::set<MemberName> move_targets;  // primaries of other groups that arcs were for
+  IgnoreFailures ignore_failures;
+  std::optional<kj::TaskSet> transfers{std::in_place, ignore_failures};  // to groups that are led here too
 };
 
 // --- beginning and end -----------------------------------------------------------------------------------
@@ -181,6 +194,7 @@ void ShardNode::Impl::on_view(const ClusterView& next) {
   init_ring_if_missing();
   follow_members(view);
   for (auto& [group, host] : service->hosts) host->on_view(view);
+  settle_ring_if_due();
 }
 
 // The incarnation is the wall clock's, which may have been set back since an earlier life. A later one must
@@ -233,7 +247,22 @@ void ShardNode::Impl::init_ring_if_missing() {
   });
 }
 
-// A link to every other member that shares a group.
+// Every primary may end a change in which all groups are through, and one of them comes first.
+void ShardNode::Impl::settle_ring_if_due() {
+  if (proposing_ring || !coordinator::all_done(view.ring, view.groups)) return;
+  const bool leads = std::any_of(service->hosts.begin(), service->hosts.end(),
+                                 [](const auto& host) { return host.second->core().serving(); });
+  if (!leads) return;
+  proposing_ring = true;
+  coordinator->propose_ring(view.ring.version, coordinator::settled(view.ring), [this](WriteResult result) {
+    proposing_ring = false;
+    if (result == WriteResult::accepted) LOG(INFO) << "the change of the ring is through";
+    if (result == WriteResult::accepted || failed) return;
+    after(ring_timer, kRingRetryMs, [this] { settle_ring_if_due(); });
+  });
+}
+
+// A link to every other member that shares a group, and while the ring changes to all others.
 void ShardNode::Impl::follow_members(const ClusterView& next) {
   std::set<MemberName> wanted;
   for (const auto& [id, member] : next.servers) {
@@ -241,7 +270,8 @@ void ShardNode::Impl::follow_members(const ClusterView& next) {
     const bool shares = std::any_of(member.groups.begin(), member.groups.end(),
                                     [&](GroupId group) { return service->hosts.contains(group); });
     const std::optional<HostPort> at = parse_host_port(member.address);
-    if (!shares || !at) continue;
+    const bool may_get_arcs = next.ring.changing() || move_targets.contains(member.name);
+    if ((!shares && !may_get_arcs) || !at) continue;
     wanted.insert(member.name);
     if (links.contains(member.name)) continue;
     wire::ShardLinkOptions link;
@@ -267,6 +297,35 @@ void ShardNode::Impl::send_to(const MemberName& member, GroupId group, Message&&
   } else {
     on_message_lost(group, member);  // not registered, so nobody knows its address
   }
+}
+
+// To whom the record says leads the group: itself, for one.
+void ShardNode::Impl::send(const Transfer& transfer) {
+  auto record = view.groups.find(transfer.to);
+  const MemberName primary = record == view.groups.end() ? MemberName() : record->second.config.primary;
+  auto here = service->hosts.find(transfer.to);
+  if (primary == service->self && here != service->hosts.end()) {
+    transfers->add(here->second->move_in(transfer).then(
+        [this, from = transfer.from, to = transfer.to, number = transfer.number](TransferReply&& reply) {
+          on_transferred(from, to, number, reply);
+        }));
+    return;
+  }
+  if (primary && move_targets.insert(primary).second) follow_members(view);
+  auto link = links.find(primary);
+  if (link != links.end()) return link->second->send(transfer);
+  const std::string why =
+      primary ? coordinator::to_string(primary) + " is not registered" : "it has no primary";
+  loop.post([this, alive = std::weak_ptr<bool>(life), from = transfer.from, to = transfer.to,
+             number = transfer.number, why] {
+    if (!alive.expired()) on_transferred(from, to, number, {Status::unavailable, why, 0});
+  });
+}
+
+void ShardNode::Impl::on_transferred(GroupId from, GroupId to, std::uint64_t number,
+                                     const TransferReply& reply) {
+  auto host = service->hosts.find(from);
+  if (host != service->hosts.end()) host->second->on_transferred(to, number, reply);
 }
 
 void ShardNode::Impl::on_reply(GroupId group, const AppendReply& reply) {

@@ -8,6 +8,7 @@
 #include "schema/limits.h"
 #include "schema/text.h"
 #include "schema/wire/codec.h"
+#include "server/replica_codec.h"
 
 namespace dlm::server {
 namespace {
@@ -71,6 +72,26 @@ class HostService final : public wire::ShardServer::Host::Server {
       results.setReplica(kj::heap<ReplicaService>(std::weak_ptr(host), std::move(member)));
     }
     return kj::READY_NOW;
+  }
+
+  kj::Promise<void> moveIn(MoveInContext context) override {
+    auto params = context.getParams();
+    auto results = context.getResults();
+    std::shared_ptr<GroupHost> host = find(GroupId(params.getTo()), results);
+    MemberName member;
+    if (host && !coordinator::parse_member(peer_, member)) {
+      results.setStatus(static_cast<std::uint8_t>(Status::invalid_argument));
+      results.setMessage("arcs come from primaries of other groups");
+      return kj::READY_NOW;
+    }
+    if (!host) return kj::READY_NOW;
+    return host->move_in(read(params.getTransfer(), host->core().group()))
+        .then([context](TransferReply&& reply) mutable {
+          auto told = context.getResults();
+          told.setStatus(static_cast<std::uint8_t>(reply.status));
+          told.setMessage(reply.message.c_str());
+          told.setRetryMs(reply.retry_ms);
+        });
   }
 
  private:

@@ -20,10 +20,12 @@ namespace {
 
 constexpr std::uint64_t kHashMax = std::numeric_limits<std::uint64_t>::max();
 
-// The share of a group with n points varies by about 1 / sqrt(2 n): 2.2% here, so that the largest of 64
-// equal groups is well within 10% of the mean, and a group of a quarter of the usual weight still gets its
-// part.
-constexpr double kPointsPerWeight = 1024;
+// The share of a group with n points varies by about 1 / sqrt(2 n): 1.6% here. So the largest of 64 equal
+// groups is within 6% of the mean, a group that comes takes its part within 5% (three deviations; with 1,024
+// points one in forty would not), and a group of a quarter of the usual weight still gets its part. What it
+// costs: a change moves up to two arcs for each point that comes or goes, 1,000 from one group to two, 4,000
+// from 63 to 64; 64 groups take 4 MB, 10 ms to build, and a lookup 10 ns (40 ns with a cold cache).
+constexpr double kPointsPerWeight = 2048;
 
 struct Point {
   std::uint64_t at = 0;
@@ -37,9 +39,9 @@ std::uint64_t weight_points(double weight) {
 }
 
 // Sorted by position; each position once (two groups at one point: the lower id has it).
-std::vector<Point> points_of(const RingRecord& record) {
+std::vector<Point> points_of(const std::vector<RingGroup>& groups) {
   std::map<GroupId, std::uint64_t> counts;
-  for (const RingGroup& group : record.groups) counts.emplace(group.group, weight_points(group.weight));
+  for (const RingGroup& group : groups) counts.emplace(group.group, weight_points(group.weight));
   std::vector<Point> points;
   for (const auto& [group, count] : counts) {
     std::string name = to_string(group) + "/";
@@ -92,13 +94,6 @@ std::vector<Arc> arcs_between(const std::vector<Point>& points) {
   return arcs;
 }
 
-std::string weight_text(double weight) {
-  std::array<char, 32> text{};
-  auto [end, error] = std::to_chars(text.data(), text.data() + text.size(), weight);
-  std::string out(text.data(), error == std::errc() ? end : text.data());
-  return out.find_first_of(".e") == std::string::npos ? out + ".0" : out;
-}
-
 // Calls visit(begin, end, group before, group after) for each run of hashes over which neither changes.
 template <class Visit>
 void for_each_common_arc(const std::vector<Arc>& before, const std::vector<Arc>& after, Visit visit) {
@@ -119,13 +114,15 @@ void for_each_common_arc(const std::vector<Arc>& before, const std::vector<Arc>&
   }
 }
 
-}  // namespace
-
-namespace {
+std::vector<RingGroup> sorted(std::vector<RingGroup> groups) {
+  std::sort(groups.begin(), groups.end(),
+            [](const RingGroup& a, const RingGroup& b) { return a.group < b.group; });
+  return groups;
+}
 
 std::string groups_to_json(const std::vector<RingGroup>& groups) {
   std::string json = "[";
-  for (const RingGroup& group : groups) {
+  for (const RingGroup& group : sorted(groups)) {
     if (json.back() != '[') json += ',';
     json += "{\"group\":" + json_quoted(to_string(group.group)) + ",\"weight\":" + weight_text(group.weight) +
             "}";
@@ -149,10 +146,18 @@ bool parse_groups(JsonFields& fields, std::string_view name, std::vector<RingGro
     if (!fields.ok()) return false;
     out.push_back(group);
   }
+  out = sorted(std::move(out));
   return fields.ok();
 }
 
 }  // namespace
+
+std::string weight_text(double weight) {
+  std::array<char, 32> text{};
+  auto [end, error] = std::to_chars(text.data(), text.data() + text.size(), weight);
+  std::string out(text.data(), error == std::errc() ? end : text.data());
+  return out.find_first_of(".e") == std::string::npos ? out + ".0" : out;
+}
 
 std::string to_json(const RingRecord& record) {
   return "{\"groups\":" + groups_to_json(record.groups) + ",\"before\":" + groups_to_json(record.before) +
@@ -176,7 +181,10 @@ std::uint64_t hash_of(std::string_view resource) {
   return XXH3_64bits(resource.data(), resource.size());
 }
 
-Ring::Ring(const RingRecord& record) : version_(record.version), arcs_(arcs_between(points_of(record))) {
+Ring::Ring(const RingRecord& record) : Ring(record.groups, record.version) {}
+
+Ring::Ring(const std::vector<RingGroup>& groups, std::uint64_t version)
+    : version_(version), arcs_(arcs_between(points_of(groups))) {
   if (arcs_.empty()) return;
   // As many entries as arcs, or up to twice: on average less than one step is left to do after it.
   int bits = std::max(1, static_cast<int>(std::bit_width(arcs_.size() - 1)));

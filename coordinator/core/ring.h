@@ -21,18 +21,20 @@ struct RingGroup {
 // all have, `before` is dropped.
 struct RingRecord {
   std::uint64_t version = 0;          // of the record in the coordinator; 0: there is none
-  std::vector<RingGroup> groups;      // sorted
-  std::vector<RingGroup> before;      // empty: no change is under way. Sorted
+  std::vector<RingGroup> groups{};    // sorted
+  std::vector<RingGroup> before{};    // empty: no change is under way. Sorted
   bool paused = false;                // no arc begins to move; those under way arrive
   std::uint32_t locks_per_s_max = 0;  // that a group may give away; 0: no limit
   bool changing() const { return !before.empty(); }
   bool operator==(const RingRecord&) const = default;
 };
 // {"groups":[{"group":"g1","weight":1.0}],"before":[],"paused":false,"locksPerSecondMax":0}; the version is
-// the coordinator's and not part of it. parse returns false, why, and `out` as it was, on anything else, on a
-// group named twice in a list and outside of the limits below.
+// the coordinator's and not part of it. Both sort the groups, so that one ring has one record. parse returns
+// false, why, and `out` as it was, on anything else, on a group named twice in a list and outside of the
+// limits below.
 std::string to_json(const RingRecord&);
 bool parse_json(std::string_view json, RingRecord& out, std::string& error);
+std::string weight_text(double weight);  // "1.0", "0.25"
 
 inline constexpr double kRingWeightMin = 0.01;
 inline constexpr double kRingWeightMax = 64;
@@ -59,7 +61,8 @@ struct Arc {
 class Ring {
  public:
   Ring() = default;
-  explicit Ring(const RingRecord& record);
+  explicit Ring(const RingRecord& record);  // of its `groups`
+  explicit Ring(const std::vector<RingGroup>& groups, std::uint64_t version = 0);
 
   bool empty() const { return arcs_.empty(); }
   std::uint64_t version() const { return version_; }

@@ -64,6 +64,8 @@ void GroupOutput::clear() {
   replies.clear();
   appends.clear();
   installs.clear();
+  arrivals.clear();
+  transfers.clear();
   propose.reset();
   touch_coordinator = false;
   notes.clear();
@@ -99,6 +101,7 @@ void GroupCore::Impl::turn(const Instant& now) {
 bool GroupCore::Impl::advance(const Instant& now) {
   if (epoch_entries_due_) return begin_epoch(now);
   if (!serving_) return false;
+  drive_moves(now);
   bool advanced = false;
   const bool expire_first =
       expiry_is_due(now) && expiries_left_ > 0 && !(clients_turn_ && !collector_.empty());
@@ -112,12 +115,7 @@ bool GroupCore::Impl::begin_epoch(const Instant& now) {
   epoch_entries_due_ = false;
   if (replica_.role() != Role::preparing) return false;
   std::string arcs;
-  if (replica_.blank()) {
-    std::vector<OwnedArc> owned;
-    for (const coordinator::Arc& arc : coordinator::Ring(ring_).arcs_of(group_))
-      owned.push_back({arc.begin, arc.end});
-    arcs = encode_arcs(owned);
-  }
+  if (replica_.blank()) arcs = first_arcs();
   Operation op;
   op.kind = OperationKind::start_epoch;
   op.token = FencingToken(replica_.config().config.era << coordinator::kEraShift);
@@ -130,8 +128,10 @@ bool GroupCore::Impl::begin_epoch(const Instant& now) {
 }
 
 // In the order of ReplicaOutput's fields; a snapshot was installed when its last chunk came. Messages stay in
-// wanted_ until the end of the turn, where more may join them.
+// wanted_ until the end of the turn, where more may join them. Only a pause (alone, without the coordinator)
+// ends first: what it held up is committed as it ends, and who waits is to be told of it.
 void GroupCore::Impl::carry_out(const Instant& now) {
+  if (!serving_ && replica_.serving() && !wanted_.role_changed) follow_role(now);
   std::vector<Batch> batches = std::exchange(wanted_.apply, {});
   for (Batch& batch : batches) {
     apply(batch, now);
@@ -177,6 +177,7 @@ TimeMs GroupCore::Impl::next_turn() const {
       serving_ && replica_.can_append() && replica_.applied_index() == replica_.last_index();
   if (may_expire) next = std::min(next, clock_.next_deadline());
   if (serving_ && recovery_until_ms_ != 0) next = std::min(next, recovery_until_ms_);
+  if (serving_) next = std::min(next, next_move_ms());
   return next;
 }
 
@@ -236,7 +237,7 @@ void GroupCore::channel_closed(ChannelId channel) {
 
 void GroupCore::on_view(const VersionedConfig& config, const std::vector<MemberName>& alive,
                         const coordinator::RingRecord& ring, const Instant& now) {
-  if (ring.version > impl_->ring_.version) impl_->ring_ = ring;
+  impl_->on_ring(ring);
   impl_->alive_ = alive;
   // A group must not come into being before it is known which arcs it owns.
   if (config.version == 0 && impl_->ring_.version == 0) return;
@@ -269,6 +270,16 @@ void GroupCore::on_reply(const AppendReply& reply, const Instant& now) {
 
 void GroupCore::on_link_down(const MemberName& member, bool gone, const Instant& now) {
   impl_->replica_.on_link_down(member, gone, now.ms, impl_->wanted_);
+}
+
+void GroupCore::move_in(RequestId request, const Transfer& transfer, const Instant& now) {
+  impl_->move_in(request, transfer, now);
+}
+
+void GroupCore::on_transferred(GroupId to, std::uint64_t number, const TransferReply& reply,
+                               const Instant& now) {
+  if (!impl_->may_serve()) return;  // asked again when it serves, or by another
+  number == 0 ? impl_->on_asked(to, reply, now.ms) : impl_->on_transferred(number, reply, now.ms);
 }
 
 bool GroupCore::step_down(const Instant& now, StepDown how) {

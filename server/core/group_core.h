@@ -27,6 +27,7 @@
 #include "schema/report.h"
 #include "schema/types.h"
 #include "server/core/lock_table.h"
+#include "server/core/move.h"
 #include "server/core/replica.h"
 
 namespace dlm::server {
@@ -37,7 +38,7 @@ using ChannelId = StrongInt<struct ChannelIdTag, std::uint64_t>;
 using RequestId = StrongInt<struct RequestIdTag, std::uint64_t>;
 
 struct Instant {
-  TimeMs ms = 0;              // monotonic, of one process: what deadlines are counted by
+  TimeMs ms = 0;              // monotonic, of one process, sleep counted: what deadlines are counted by
   std::uint64_t unix_ms = 0;  // for people only
 };
 
@@ -54,6 +55,8 @@ struct GroupOptions {
   std::size_t batch_bytes_max = 2u << 20;
   std::size_t expiries_per_turn_max = 4'096;
   std::size_t snapshot_chunk_bytes = 256u << 10;
+  std::size_t moves_under_way_max = 4;       // arcs given away at a time
+  std::size_t move_locks_max = 1'000;        // in a piece of an arc, about
   std::uint32_t list_limit_max = 1'000;      // locks in a page
   std::uint32_t waiters_listed_max = 1'000;  // of one lock
 };
@@ -106,6 +109,15 @@ struct GroupOutput {
   // For the other members: the result of each goes to on_reply, its failure to on_link_down.
   std::vector<Append> appends;
   std::vector<Install> installs;
+  // Results of move_in.
+  struct Arrived {
+    RequestId request;
+    TransferReply reply;
+  };
+  std::vector<Arrived> arrivals;
+  // For the primaries of other groups; the result of each, or that nobody was reached, goes to
+  // on_transferred.
+  std::vector<Transfer> transfers;
   // For the coordinator: the results go to on_proposed and on_touched (with the time of this turn).
   std::optional<Proposal> propose;
   bool touch_coordinator = false;
@@ -144,6 +156,11 @@ class GroupCore {
   void on_install(RequestId request, const MemberName& from, const Install& message, const Instant& now);
   void on_reply(const AppendReply& reply, const Instant& now);
   void on_link_down(const MemberName& member, bool gone, const Instant& now);
+
+  // --- other groups --------------------------------------------------------------------------------------
+  // Ends in one `arrivals`.
+  void move_in(RequestId request, const Transfer& transfer, const Instant& now);
+  void on_transferred(GroupId to, std::uint64_t number, const TransferReply& reply, const Instant& now);
 
   // As in replica.h, at once; see GroupQuery for one that is answered when it is done.
   bool step_down(const Instant& now, StepDown how = StepDown::stay_in_set);

@@ -1,11 +1,13 @@
 // The state behind GroupCore, shared by its sides: group_core.cc (inputs and the turn), group_core_serving.cc
-// (operations, answers, reads, deadlines), group_core_snapshots.cc. Only these include it.
+// (operations, answers, reads, deadlines), group_core_moves.cc, group_core_snapshots.cc. Only these include
+// it.
 #pragma once
 
 #include <boost/container/small_vector.hpp>
 #include <boost/unordered/unordered_flat_map.hpp>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -58,6 +60,7 @@ struct GroupCore::Impl {
   void remember_channel(std::uint32_t slot, const Answer& answer);
   std::vector<Answer>& answers_for(ChannelId channel);
   void apply(const Batch& batch, const Instant& now);
+  void follow_move(const Operation& op, TimeMs now);
   void deliver(const Waiter* waiter, const Instant& now);
   bool append_batch(const Instant& now);
   bool expiry_is_due(const Instant& now) const;
@@ -71,6 +74,30 @@ struct GroupCore::Impl {
   GroupReport report(TimeMs now) const;
   void fail(const Reads& reads);
   std::string who_is_primary() const;
+
+  // --- group_core_moves.cc
+  void on_ring(const coordinator::RingRecord& ring);
+  std::string first_arcs() const;
+  void begin_moves();
+  void end_moves();
+  void plan_moves();
+  std::string why_not_giving(TimeMs now) const;
+  bool give_next(const Instant& now);
+  void arc_frozen(TimeMs now);
+  void send_transfers(TimeMs now);
+  Transfer transfer_to(GroupId to) const;
+  void on_asked(GroupId to, const TransferReply& reply, TimeMs now);
+  void on_transferred(std::uint64_t number, const TransferReply& reply, TimeMs now);
+  void arc_arrived(std::uint64_t number);
+  bool drive_moves(const Instant& now);
+  bool has_nothing_to_give() const;
+  void note_ring_done(TimeMs now);
+  TimeMs next_move_ms() const;
+  bool is_ours(const OwnedArc& arc) const;
+  std::optional<TransferReply> refuse_transfer(const Transfer& transfer, const OwnedArc* arc, TimeMs now);
+  void move_in(RequestId request, const Transfer& transfer, const Instant& now);
+  void arc_taken(GroupId from, std::uint64_t number);
+  void report_moves(GroupReport& report, TimeMs now) const;
 
   // --- group_core_snapshots.cc
   void on_install(RequestId request, const MemberName& from, const Install& message, TimeMs now);
@@ -86,6 +113,48 @@ struct GroupCore::Impl {
     std::size_t size_bytes = 0;
     std::vector<Waiter> waiters;
   };
+  // An arc that is to be given away.
+  struct Giving {
+    OwnedArc arc;
+    GroupId to;
+  };
+  // A call to another group's primary that is made until it succeeds.
+  struct Attempt {
+    bool out = false;
+    bool succeeded = false;
+    TimeMs retry_at_ms = 0;
+    std::string why;  // it failed last
+    unsigned failures = 0;
+
+    bool is_due(TimeMs now) const { return !out && !succeeded && now >= retry_at_ms; }
+    void on_reply(const TransferReply& reply, GroupId by, TimeMs now);
+  };
+  // An arc that is frozen and has not arrived, as far as is known. Its success is about to be logged.
+  struct Sending {
+    OutgoingArc arc;
+    Attempt attempt;
+  };
+  // One that comes: whom to tell when it is in the log.
+  struct Arrival {
+    RequestId request;
+    GroupId from;
+    std::uint64_t number = 0;
+    bool is_foreign = false;  // by the ring not this group's
+  };
+  struct Moves {
+    bool plan_due = true;
+    std::vector<Giving> to_give;
+    std::map<GroupId, Attempt> asked;  // groups to give to; succeeded: they take arcs
+    std::size_t freezing = 0;          // entries that are not applied
+    std::map<std::uint64_t, Sending> sendings;
+    TimeMs give_at_ms = 0;  // not before, by the limit of the rate
+    std::vector<Arrival> arriving;
+    std::size_t foreign_arriving = 0;
+    std::uint64_t done_noted = 0;  // the version of the ring for which the record was asked to say "done"
+    TimeMs done_not_before_ms = 0;
+    std::uint64_t arcs_moved = 0;
+    std::uint64_t locks_moved = 0;
+  };
   struct Outgoing {
     MemberName to;
     std::unique_ptr<LockTable::SnapshotWriter> writer;
@@ -100,6 +169,7 @@ struct GroupCore::Impl {
 
   // What the coordinator said last.
   coordinator::RingRecord ring_;
+  coordinator::Ring target_;  // of ring_
   std::vector<MemberName> alive_;
   VersionedConfig noted_config_;
 
@@ -123,6 +193,7 @@ struct GroupCore::Impl {
   std::vector<RequestId> step_downs_;  // queries that wait for another to be primary
   bool clients_turn_ = false;          // expiries were logged last: operations come first now
   std::size_t expiries_left_ = 0;      // that may be logged in this turn
+  Moves moves_;
   // Where later answers of a session go: through which it was told "queued". Never empty, mostly one, at most
   // as many as there are routers.
   using Channels = boost::container::small_vector<ChannelId, 1>;

@@ -16,7 +16,8 @@ namespace dlm::server {
 
 // One operation of a submit that has no answer yet. In a batch, waiters stand in the order of the entries.
 struct Waiter {
-  std::uint32_t slot = 0;  // of its submit
+  static constexpr std::uint32_t kNobody = UINT32_MAX;
+  std::uint32_t slot = kNobody;  // of its submit; kNobody: an entry of the primary's own
   SessionId session;
   Sequence sequence;
 };

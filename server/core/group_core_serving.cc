@@ -49,6 +49,7 @@ void GroupCore::Impl::start_serving(const Instant& now) {
       later_channels_, [&](const auto& entry) { return table_->session_status(entry.first) != Status::ok; });
   begin_recovery(now.ms);
   table_->for_each_timer([&](const TimerEvent& event) { clock_.on(event, now.ms); });
+  begin_moves();
   note("serves, " + std::to_string(table_->stats().locks_held) + " locks held, " +
        std::to_string(clock_.size()) + " deadlines restarted");
 }
@@ -93,6 +94,7 @@ void GroupCore::Impl::stop_serving() {
     for (const Waiter& waiter : collector_.take(0).waiters) answer_not_primary(waiter);
   }
   for (const Reads& reads : std::exchange(reads_, {})) fail(reads);
+  end_moves();
   clock_.clear();
 }
 
@@ -180,11 +182,11 @@ std::optional<Answer> GroupCore::Impl::put_off(const Operation& op, TimeMs now) 
 // safe.
 void GroupCore::Impl::renew_deadline(const Operation& op, const Instant& now) {
   if (op.kind == OperationKind::heartbeat) {
-    clock_.renew_session(op.session, now.ms);
+    clock_.renew_session(table_->live_session(op.session), now.ms);
     return;
   }
   const Answer checked = table_->check_renewal(op);
-  if (checked.status == Status::ok) clock_.renew_hold(checked.token, now.ms);
+  if (checked.status == Status::ok) clock_.renew_hold(checked.token, op.resource, now.ms);
 }
 
 void GroupCore::Impl::query(RequestId request, GroupQuery query) {
@@ -293,9 +295,19 @@ void GroupCore::Impl::apply(const Batch& batch, const Instant& now) {
   for (std::size_t i = 0; reader.next(op); ++i) {
     effects_.clear();
     table_->apply(op, reader.stamp_unix_ms(), effects_);
-    if (serving_) deliver(i < own.waiters.size() ? &own.waiters[i] : nullptr, now);
+    if (!serving_) continue;
+    const bool awaited = i < own.waiters.size() && own.waiters[i].slot != Waiter::kNobody;
+    deliver(awaited ? &own.waiters[i] : nullptr, now);
+    follow_move(op, now.ms);
   }
   if (!reader.ok()) broken_invariant("a batch in the log can be read", replica_.describe());
+}
+
+void GroupCore::Impl::follow_move(const Operation& op, TimeMs now) {
+  if (op.kind == OperationKind::move_out) arc_frozen(now);
+  if (op.kind == OperationKind::move_done) arc_arrived(op.target.value);
+  if (op.kind == OperationKind::move_in)
+    arc_taken(GroupId(static_cast<std::uint32_t>(op.session.value)), op.target.value);
 }
 
 // The effects of one entry: its own answer to who waits for it, the others' to where their sessions speak.
@@ -330,6 +342,7 @@ void GroupCore::Impl::deliver(const Waiter* waiter, const Instant& now) {
 // --- answers out -----------------------------------------------------------------------------------------
 
 void GroupCore::Impl::answer(const Waiter& waiter, Answer&& answer) {
+  if (waiter.slot == Waiter::kNobody) return;
   submits_.answer(waiter.slot, std::move(answer), replica_.epoch(), out_.finished);
 }
 
@@ -399,7 +412,10 @@ void GroupCore::Impl::answer_heartbeat(const Waiter& waiter) {
   result.session = waiter.session;
   result.sequence = waiter.sequence;
   result.status = table_->session_status(waiter.session);
-  if (result.status == Status::ok) result.ttl_ms = table_->session_ttl_ms(waiter.session);
+  if (result.status == Status::ok) {
+    result.ttl_ms = table_->session_ttl_ms(waiter.session);
+    result.moved_to = table_->moved_to(waiter.session);
+  }
   answer(waiter, std::move(result));
 }
 
@@ -453,7 +469,7 @@ void GroupCore::Impl::fill_left_ms(LockReport& lock, const Instant& now) const {
   for (std::size_t i = 0; i < lock.holders.size() && i < deadlines.holds.size(); ++i) {
     const auto& [session, token] = deadlines.holds[i];
     const std::uint32_t session_ms = session ? clock_.session_left_ms(session, now.ms) : UINT32_MAX;
-    const std::uint32_t lease_ms = token ? clock_.hold_left_ms(token, now.ms) : UINT32_MAX;
+    const std::uint32_t lease_ms = token ? clock_.hold_left_ms(token, lock.resource, now.ms) : UINT32_MAX;
     lock.holders[i].left_ms = std::min(session_ms, lease_ms);
   }
   for (std::size_t i = 0; i < lock.waiters.size() && i < deadlines.waits.size(); ++i) {
@@ -478,6 +494,7 @@ GroupReport GroupCore::Impl::report(TimeMs now) const {
   report.locks_held = stats.locks_held;
   report.waiters = stats.waiters;
   report.sessions = stats.sessions;
+  report_moves(report, now);
   if (recovery_left_ms(now) != 0) report.problem = describe_recovery(now);
   return report;
 }

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "schema/limits.h"
+#include "server/core/lock_table_codec.h"
 
 namespace dlm::server {
 namespace {
@@ -20,7 +21,8 @@ using Kind = TimerEvent::Kind;
 struct Key {
   Kind kind = Kind::session;
   std::uint64_t first = 0;   // session; of a hold: its token
-  std::uint64_t second = 0;  // of a wait: the sequence of its acquire
+  std::uint64_t second = 0;  // of a wait: the sequence of its acquire; of a hold: the hash of its name, as
+                             // tokens of names that came from different groups may be equal
   bool operator==(const Key&) const = default;
 };
 
@@ -32,10 +34,14 @@ struct KeyHash {
   }
 };
 
+Key key_of_hold(FencingToken token, std::string_view resource) {
+  return {Kind::hold, token.value, hash_of_bytes(resource, 0)};
+}
+
 Key key_of(const TimerEvent& event) {
   switch (event.kind) {
     case Kind::hold:
-      return {event.kind, event.token.value, 0};
+      return key_of_hold(event.token, event.resource);
     case Kind::wait:
       return {event.kind, event.session.value, event.sequence.value};
     case Kind::session:
@@ -197,8 +203,8 @@ bool LeaseClock::renew_session(SessionId session, TimeMs now) {
   return impl_->renew({Kind::session, session.value, 0}, now);
 }
 
-bool LeaseClock::renew_hold(FencingToken token, TimeMs now) {
-  return impl_->renew({Kind::hold, token.value, 0}, now);
+bool LeaseClock::renew_hold(FencingToken token, std::string_view resource, TimeMs now) {
+  return impl_->renew(key_of_hold(token, resource), now);
 }
 
 void LeaseClock::expired(TimeMs now, std::size_t max, std::vector<OwnedOperation>& out) {
@@ -226,8 +232,8 @@ std::uint32_t LeaseClock::session_left_ms(SessionId session, TimeMs now) const {
   return impl_->left_ms({Kind::session, session.value, 0}, now);
 }
 
-std::uint32_t LeaseClock::hold_left_ms(FencingToken token, TimeMs now) const {
-  return impl_->left_ms({Kind::hold, token.value, 0}, now);
+std::uint32_t LeaseClock::hold_left_ms(FencingToken token, std::string_view resource, TimeMs now) const {
+  return impl_->left_ms(key_of_hold(token, resource), now);
 }
 
 std::uint32_t LeaseClock::wait_left_ms(SessionId session, Sequence sequence, TimeMs now) const {

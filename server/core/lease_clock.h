@@ -24,7 +24,7 @@ class LeaseClock {
   void on(const TimerEvent& event, TimeMs now);
   // Restarts a deadline at its full length. False when there is none such.
   bool renew_session(SessionId session, TimeMs now);
-  bool renew_hold(FencingToken token, TimeMs now);
+  bool renew_hold(FencingToken token, std::string_view resource, TimeMs now);
 
   // What has ended by `now`, at most `max` of it, as operations to be logged. Each is told once; if the
   // operation then finds its subject renewed or gone it changes nothing, so a renewal must come before this
@@ -35,7 +35,7 @@ class LeaseClock {
 
   // Time left, for reports; 0 when unknown or past.
   std::uint32_t session_left_ms(SessionId session, TimeMs now) const;
-  std::uint32_t hold_left_ms(FencingToken token, TimeMs now) const;
+  std::uint32_t hold_left_ms(FencingToken token, std::string_view resource, TimeMs now) const;
   std::uint32_t wait_left_ms(SessionId session, Sequence sequence, TimeMs now) const;
 
   void clear();

@@ -107,13 +107,50 @@ bool LockTable::owns(std::string_view resource) const {
   return impl_->owns(NameKey(resource));
 }
 
+const std::vector<OwnedArc>& LockTable::arcs() const {
+  return impl_->state.arcs;
+}
+
+std::vector<OutgoingArc> LockTable::outgoing() const {
+  std::vector<OutgoingArc> arcs;
+  for (const auto& [number, arc] : impl_->state.outgoing) arcs.push_back(arc);
+  return arcs;
+}
+
+bool LockTable::has_received(GroupId from, std::uint64_t number) const {
+  auto known = impl_->state.received.find(from);
+  return known != impl_->state.received.end() && known->second.has(number);
+}
+
+OwnedArc LockTable::piece_of(const OwnedArc& arc, std::size_t locks_max) const {
+  const LockState& state = impl_->state;
+  const std::vector<std::uint32_t> locks = state.locks_in(arc);
+  if (locks.size() <= locks_max) return arc;
+  std::vector<std::uint64_t> hashes;
+  hashes.reserve(locks.size());
+  for (std::uint32_t lock : locks) hashes.push_back(NameKey(state.lock(lock).name.view()).hash);
+  auto last = hashes.begin() + static_cast<std::ptrdiff_t>(std::max<std::size_t>(locks_max, 1) - 1);
+  std::nth_element(hashes.begin(), last, hashes.end());
+  return {arc.begin, *last};
+}
+
+std::vector<GroupId> LockTable::moved_to(SessionId session) const {
+  std::uint32_t index = impl_->find_session(session);
+  return index == kNil ? std::vector<GroupId>() : impl_->state.session(index).moved_to;
+}
+
+SessionId LockTable::live_session(SessionId session) const {
+  std::uint32_t index = impl_->find_session(session);
+  return index == kNil ? SessionId() : impl_->state.session(index).id;
+}
+
 std::uint32_t LockTable::session_ttl_ms(SessionId session) const {
-  std::uint32_t index = impl_->state.find_session(session);
+  std::uint32_t index = impl_->find_session(session);
   return index == kNil ? 0 : impl_->state.session(index).ttl_ms;
 }
 
 Status LockTable::session_status(SessionId session) const {
-  if (impl_->state.find_session(session) != kNil) return Status::ok;
+  if (impl_->find_session(session) != kNil) return Status::ok;
   return impl_->no_session(session).status;
 }
 
@@ -123,7 +160,7 @@ Answer LockTable::check_renewal(const Operation& renew) const {
   auto answer = [&](const Outcome& outcome) {
     return impl_->write_out(renew.session, renew.sequence, outcome);
   };
-  std::uint32_t session = impl_->state.find_session(renew.session);
+  std::uint32_t session = impl_->find_session(renew.session);
   if (session == kNil) return answer(impl_->no_session(renew.session));
   Outcome outcome = impl_->check_form(renew);
   if (outcome.reason != Reason::none) return answer(outcome);
@@ -142,7 +179,7 @@ Answer LockTable::check_renewal(const Operation& renew) const {
 }
 
 bool LockTable::renewal_needs_log(const Operation& renew) const {
-  std::uint32_t session = impl_->state.find_session(renew.session);
+  std::uint32_t session = impl_->find_session(renew.session);
   if (renew.lease_ms == 0 || session == kNil || impl_->check_form(renew).reason != Reason::none) return false;
   NameKey key(renew.resource);
   Outcome refusal;

@@ -50,7 +50,7 @@ struct TimerEvent {
   SessionId session;     // session, wait, tombstone
   Sequence sequence;     // wait
   FencingToken token;    // hold
-  std::string resource;  // hold, wait: what the expiry operation will need
+  std::string resource;  // hold: part of its name; wait: what the expiry operation will need
 };
 
 // What applying one entry did. Answers go to clients, timers to the LeaseClock; backups drop both.
@@ -61,6 +61,30 @@ struct Effects {
     answers.clear();
     timers.clear();
   }
+};
+
+// A run of the 64-bit hash space, both ends inclusive.
+struct OwnedArc {
+  std::uint64_t begin = 0;
+  std::uint64_t end = 0;
+  bool operator==(const OwnedArc&) const = default;
+};
+// Of start_epoch and move_out entries. REQUIRES: sorted, not overlapping.
+std::string encode_arcs(std::span<const OwnedArc> arcs);
+
+// An arc that was given away (frozen here: nobody serves it) and is not known to have arrived.
+struct OutgoingArc {
+  std::uint64_t number = 0;  // ascending; above all of an earlier era of the group
+  OwnedArc arc;
+  GroupId to;
+  std::shared_ptr<const std::string> state;  // all that goes with it; lock_table_moved.h
+  std::uint64_t locks = 0;
+};
+
+// What a receiver has to know of a state before it takes it.
+struct MovedHead {
+  OwnedArc arc;
+  FencingToken last_token;
 };
 
 struct TableStats {
@@ -104,6 +128,21 @@ class LockTable {
   TableStats stats() const;
   bool owns(std::string_view resource) const;
 
+  // --- arcs: see ARCHITECTURE.md, "Moving arcs"
+  const std::vector<OwnedArc>& arcs() const;  // that this group owns, sorted
+  std::vector<OutgoingArc> outgoing() const;  // by number
+  // Whether this arc of the group `from` has come: a repeat of it is to be answered, not logged.
+  bool has_received(GroupId from, std::uint64_t number) const;
+  // The beginning of `arc`, as far as about `locks_max` locks lie in it.
+  OwnedArc piece_of(const OwnedArc& arc, std::size_t locks_max) const;
+  // False: the bytes are no state of an arc, and must not get into the log.
+  static bool read_moved_head(std::string_view state, MovedHead& head);
+  // The groups to which holds or waits of the session went.
+  std::vector<GroupId> moved_to(SessionId session) const;
+
+  // The live session that answers to this id: itself, or an earlier generation that came with an arc and has
+  // not been spoken to. None: there is none.
+  SessionId live_session(SessionId session) const;
   // Whether a session is live, and the TTL in force for it (0: unknown or ended).
   std::uint32_t session_ttl_ms(SessionId session) const;
   // ok, or why (and what) a heartbeat of the session is refused: session_expired, session_unknown.
@@ -149,13 +188,5 @@ class LockTable {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
-
-// The arcs of a start_epoch entry: pairs of [begin, end] of the 64-bit hash space, both inclusive, sorted.
-struct OwnedArc {
-  std::uint64_t begin = 0;
-  std::uint64_t end = 0;
-  bool operator==(const OwnedArc&) const = default;
-};
-std::string encode_arcs(std::span<const OwnedArc> arcs);
 
 }  // namespace dlm::server

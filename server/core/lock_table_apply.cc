@@ -24,6 +24,12 @@ void LockTable::Impl::apply(const Operation& op, std::uint64_t stamp_unix_ms, Ef
       return forget_session(context);
     case OperationKind::start_epoch:
       return start_epoch(context);
+    case OperationKind::move_out:
+      return move_out(context);
+    case OperationKind::move_in:
+      return move_in(context);
+    case OperationKind::move_done:
+      return move_done(context);
     default:
       return serve(context);
   }
@@ -55,13 +61,14 @@ void LockTable::Impl::answer(Context& context, SessionId session, Sequence seque
 }
 
 void LockTable::Impl::conclude(Context& context, const Outcome& outcome) {
-  remember(context.session, context.op.sequence, outcome);
+  remember(context.session, context.op.sequence, context.place, outcome);
   answer(context, context.op.session, context.op.sequence, outcome);
 }
 
-StoredAnswer LockTable::Impl::stored(Sequence sequence, const Outcome& outcome) {
+StoredAnswer LockTable::Impl::stored(Sequence sequence, std::uint32_t place, const Outcome& outcome) {
   StoredAnswer stored;
   stored.sequence = sequence;
+  stored.place = place;
   stored.status = outcome.status;
   stored.cause = outcome.cause;
   stored.reason = outcome.reason;
@@ -94,12 +101,21 @@ Outcome LockTable::Impl::recall(const StoredAnswer& stored) const {
   return outcome;
 }
 
-void LockTable::Impl::remember(std::uint32_t session, Sequence sequence, const Outcome& outcome) {
+void LockTable::Impl::remember(std::uint32_t session, Sequence sequence, std::uint32_t place,
+                               const Outcome& outcome) {
   Session& node = state.session(session);
-  if (sequence >= node.acked_below) state.remember(node, stored(sequence, outcome));
+  if (sequence >= node.acked_below) state.remember(node, stored(sequence, place, outcome));
 }
 
 // --- what clients ask ----------------------------------------------------------------------------
+
+std::uint32_t LockTable::Impl::find_session(SessionId id) const {
+  const std::uint32_t session = state.find_session(id);
+  if (session != kNil || state.tombstone(id) != LockState::Tombstone::none) return session;
+  const std::uint32_t earlier = state.find_generation(id);
+  if (earlier == kNil || !state.session(earlier).adopted || state.session(earlier).id > id) return kNil;
+  return earlier;
+}
 
 Outcome LockTable::Impl::no_session(SessionId id) const {
   switch (state.tombstone(id)) {
@@ -147,25 +163,28 @@ Outcome LockTable::Impl::check_form(const Operation& op) const {
 
 void LockTable::Impl::serve(Context& context) {
   const Operation& op = context.op;
-  context.session = state.find_session(op.session);
+  context.session = find_session(op.session);
   if (context.session == kNil) {
     if (op.kind != OperationKind::heartbeat) answer(context, op.session, op.sequence, no_session(op.session));
     return;
   }
+  follow_generation(context, op.session);
   Session& session = state.session(context.session);
   state.forget_answers_below(session, op.acked_below);
   if (op.kind == OperationKind::heartbeat) return;
   if (!op.sequence)
     return answer(context, op.session, op.sequence, Outcome::refused(Reason::sequence_missing));
-  if (repeat(context)) return;
+  const NameKey key(op.resource);
+  context.place = key.place();
+  const bool owned = owns(key);
+  if (repeat(context, owned)) return;
   if (session.answers.size() >= limits.answers_per_session_max) {
     Outcome full = Outcome::refused(Reason::answers_full, 0, Status::overloaded);
     return answer(context, op.session, op.sequence, full);
   }
   Outcome refusal = check_form(op);
   if (refusal.reason != Reason::none) return conclude(context, refusal);
-  NameKey key(op.resource);
-  if (!owns(key)) {
+  if (!owned) {
     // Not remembered: when the router has found the right group, the operation is executed there under the
     // same name.
     refusal.status = Status::moved;
@@ -184,7 +203,7 @@ void LockTable::Impl::serve(Context& context) {
 }
 
 // Whether the operation came before; then it gets the answer of that time.
-bool LockTable::Impl::repeat(Context& context) {
+bool LockTable::Impl::repeat(Context& context, bool owned) {
   const Operation& op = context.op;
   const Session& session = state.session(context.session);
   if (const StoredAnswer* stored = session.answers.find(op.sequence)) {
@@ -200,7 +219,8 @@ bool LockTable::Impl::repeat(Context& context) {
     answer(context, op.session, op.sequence, queued);
     return true;
   }
-  if (op.sequence >= session.acked_below) return false;
+  // What the client has an answer to, "queued" for one, may have gone with its arc.
+  if (op.sequence >= session.acked_below || !owned) return false;
   Outcome outcome;
   outcome.status = Status::stale;
   if (const StoredAnswer* ended = session.ended_waits.find(op.sequence)) {
@@ -256,10 +276,12 @@ void LockTable::Impl::open_session(Context& context) {
     refusal.holder_since_unix_ms = other.since_unix_ms;
     answer(context, op.session, op.sequence, refusal);
   };
-  std::uint32_t index = state.find_session(op.session);
+  std::uint32_t index = find_session(op.session);
   if (index != kNil) {
     if (state.client_of(state.session(index).client) != op.client_id)
       return in_use(index, Reason::session_id_in_use);
+    context.session = index;
+    follow_generation(context, op.session);
     state.set_ttl_ms(state.session(index), op.lease_ms);
     state.forget_answers_below(state.session(index), op.acked_below);
   } else {
@@ -283,7 +305,7 @@ void LockTable::Impl::open_session(Context& context) {
 
 void LockTable::Impl::close_session(Context& context) {
   const Operation& op = context.op;
-  context.session = state.find_session(op.session);
+  context.session = find_session(op.session);
   bool closed_before = state.tombstone(op.session) == LockState::Tombstone::closed;
   Outcome outcome = context.session == kNil && !closed_before ? no_session(op.session) : Outcome();
   answer(context, op.session, op.sequence, outcome);
@@ -298,6 +320,8 @@ void LockTable::Impl::expire_session(Context& context) {
 // Everything of it is told in the order of sequences and tokens, whatever the order of the lists is.
 void LockTable::Impl::end_session(Context& context, bool expired) {
   SessionId id = state.session(context.session).id;
+  // Nothing was ever executed under an adopted one's id, so the client may still use it.
+  const bool leaves_tombstone = !state.session(context.session).adopted;
   std::vector<std::pair<Sequence, std::uint32_t>> waits;
   std::vector<std::pair<FencingToken, std::uint32_t>> holds;
   for (auto w = state.session(context.session).first_wait; w != kNil; w = state.wait(w).session_next)
@@ -326,11 +350,13 @@ void LockTable::Impl::end_session(Context& context, bool expired) {
   }
   state.remove_session(context.session);
   context.session = kNil;
-  state.add_tombstone(id, expired ? LockState::Tombstone::ended : LockState::Tombstone::closed);
   auto& timers = context.effects.timers;
   timers.push_back({TimerEvent::Kind::session, false, 0, id, Sequence(), FencingToken(), {}});
-  timers.push_back(
-      {TimerEvent::Kind::tombstone, true, limits.tombstone_ms, id, Sequence(), FencingToken(), {}});
+  if (leaves_tombstone) {
+    state.add_tombstone(id, expired ? LockState::Tombstone::ended : LockState::Tombstone::closed);
+    timers.push_back(
+        {TimerEvent::Kind::tombstone, true, limits.tombstone_ms, id, Sequence(), FencingToken(), {}});
+  }
   for (std::uint32_t lock : locks)
     if (state.lock_live(lock)) settle(context, lock);
 }
@@ -344,10 +370,9 @@ void LockTable::Impl::forget_session(Context& context) {
 // --- what the primary asks -----------------------------------------------------------------------
 
 void LockTable::Impl::expire_hold(Context& context) {
-  std::uint32_t hold = state.find_leased_hold(context.op.token);
+  std::uint32_t lock = state.find_lock(NameKey(context.op.resource));
+  std::uint32_t hold = lock == kNil ? kNil : state.find_leased_hold(lock, context.op.token);
   if (hold == kNil) return;
-  std::uint32_t lock = state.hold(hold).lock;
-  if (state.lock(lock).name.view() != context.op.resource) return;
   end_hold(context, hold, true);
   settle(context, lock);
 }
@@ -369,6 +394,7 @@ void LockTable::Impl::start_epoch(Context& context) {
   // No token is below the first era, whatever the entry says.
   FencingToken floor = std::max(context.op.token, kTokenFloor);
   state.last_token = std::max(state.last_token, floor);
+  state.last_move = std::max(state.last_move, floor.value);
   std::vector<OwnedArc> arcs;
   if (!context.op.resource.empty() && decode_arcs(context.op.resource, arcs)) state.arcs = std::move(arcs);
 }
@@ -391,8 +417,8 @@ void LockTable::Impl::start_hold_timer(Context& context, std::uint32_t index) {
 void LockTable::Impl::stop_hold_timer(Context& context, std::uint32_t index) {
   const Hold& hold = state.hold(index);
   if (hold.lease_ms == 0) return;
-  context.effects.timers.push_back(
-      {TimerEvent::Kind::hold, false, 0, SessionId(), Sequence(), hold.token, {}});
+  context.effects.timers.push_back({TimerEvent::Kind::hold, false, 0, SessionId(), Sequence(), hold.token,
+                                    std::string(state.lock(hold.lock).name.view())});
 }
 
 void LockTable::Impl::start_wait_timer(Context& context, std::uint32_t index) {

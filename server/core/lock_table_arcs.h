@@ -15,4 +15,11 @@ inline constexpr FencingToken kTokenFloor = FencingToken(std::uint64_t{1} << 40)
 // overlap.
 bool decode_arcs(std::string_view bytes, std::vector<OwnedArc>& arcs);
 
+// Of a sorted list in which neighbours are one.
+bool contains(const std::vector<OwnedArc>& arcs, const OwnedArc& arc);
+// REQUIRES: contains(arcs, arc).
+void remove_arc(std::vector<OwnedArc>& arcs, const OwnedArc& arc);
+// What of it is there already stays.
+void add_arc(std::vector<OwnedArc>& arcs, const OwnedArc& arc);
+
 }  // namespace dlm::server

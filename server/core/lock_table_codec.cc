@@ -1,5 +1,7 @@
 #include "server/core/lock_table_codec.h"
 
+#include <algorithm>
+
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -66,6 +68,7 @@ void encode_answer(const LockState& state, const StoredAnswer& answer, OwnerForm
   out.number(static_cast<std::uint64_t>(answer.cause));
   out.number(static_cast<std::uint64_t>(answer.reason));
   out.number(answer.ttl_ms);
+  out.number(answer.place);
   out.number(answer.has_holder ? 1 : 0);
   out.number(answer.number);
   out.number(answer.has_holder ? name_of(state, answer.count, form) : answer.count);
@@ -88,6 +91,10 @@ void encode_session(const LockState& state, std::uint32_t index, OwnerForm form,
   to.number(session.since_unix_ms);
   to.number(session.ttl_ms);
   to.number(name_of(state, session.client, form));
+  to.number(session.adopted ? 1 : 0);
+  to.number(state.live_session_of(session.client) == index ? 1 : 0);
+  to.number(session.moved_to.size());
+  for (GroupId group : session.moved_to) to.number(group.value);
   to.number(session.answers.size());
   for (const StoredAnswer& answer : session.answers) encode_answer(state, answer, form, to);
   to.number(session.ended_waits.size());
@@ -137,7 +144,24 @@ void encode_rest(const LockState& state, std::string& out) {
   to.number(state.last_token.value);
   to.bytes(encode_arcs(state.arcs));
   to.number(state.expired().size());
-  for (std::uint64_t token : state.expired()) to.number(token);
+  for (const ExpiredToken& expired : state.expired()) {
+    to.number(expired.token.value);
+    to.number(expired.place);
+  }
+  to.number(state.last_move);
+  to.number(state.outgoing.size());
+  for (const auto& [number, outgoing] : state.outgoing) {
+    to.number(number);
+    to.number(outgoing.to.value);
+    to.bytes(*outgoing.state);
+  }
+  to.number(state.received.size());
+  for (const auto& [from, received] : state.received) {
+    to.number(from.value);
+    to.number(received.below);
+    to.number(received.numbers.size());
+    for (std::uint64_t number : received.numbers) to.number(number);
+  }
 }
 
 std::uint64_t fingerprint(const LockState& state) {
@@ -190,6 +214,39 @@ bool decode_arcs(std::string_view bytes, std::vector<OwnedArc>& arcs) {
     arcs.push_back(arc);
   }
   return from.ok();
+}
+
+bool contains(const std::vector<OwnedArc>& arcs, const OwnedArc& arc) {
+  return std::any_of(arcs.begin(), arcs.end(),
+                     [&](const OwnedArc& owned) { return owned.begin <= arc.begin && arc.end <= owned.end; });
+}
+
+void remove_arc(std::vector<OwnedArc>& arcs, const OwnedArc& arc) {
+  auto whole = std::find_if(arcs.begin(), arcs.end(), [&](const OwnedArc& owned) {
+    return owned.begin <= arc.begin && arc.end <= owned.end;
+  });
+  const OwnedArc owned = *whole;
+  whole = arcs.erase(whole);
+  if (arc.end < owned.end) whole = arcs.insert(whole, {arc.end + 1, owned.end});
+  if (owned.begin < arc.begin) arcs.insert(whole, {owned.begin, arc.begin - 1});
+}
+
+void add_arc(std::vector<OwnedArc>& arcs, const OwnedArc& arc) {
+  OwnedArc whole = arc;
+  std::vector<OwnedArc> merged;
+  for (const OwnedArc& owned : arcs) {
+    const bool before = owned.end < whole.begin && owned.end + 1 < whole.begin;
+    const bool after = owned.begin > whole.end && owned.begin - 1 > whole.end;
+    if (before || after) {
+      merged.push_back(owned);
+    } else {
+      whole = {std::min(whole.begin, owned.begin), std::max(whole.end, owned.end)};
+    }
+  }
+  auto at = std::find_if(merged.begin(), merged.end(),
+                         [&](const OwnedArc& owned) { return owned.begin > whole.end; });
+  merged.insert(at, whole);
+  arcs = std::move(merged);
 }
 
 }  // namespace dlm::server

@@ -49,7 +49,7 @@ enum class OwnerForm { index, hash };
 void encode_owner(const LockState& state, std::uint32_t owner, std::string& out);
 void encode_session(const LockState& state, std::uint32_t session, OwnerForm form, std::string& out);
 void encode_lock(const LockState& state, std::uint32_t lock, OwnerForm form, std::string& out);
-// The last token, the arcs, the expired tokens.
+// The last token, the arcs, the expired tokens, arcs under way and those that came.
 void encode_rest(const LockState& state, std::string& out);
 
 std::uint64_t hash_of_bytes(std::string_view bytes, std::uint64_t seed);

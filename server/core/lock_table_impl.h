@@ -1,6 +1,6 @@
 // The rules of the lock table, over the state of lock_table_state.h. lock_table_apply.cc has what comes in
-// and the life of sessions, lock_table_locks.cc the operations on locks and the queues, lock_table.cc
-// reads.
+// and the life of sessions, lock_table_locks.cc the operations on locks and the queues, lock_table_moves.cc
+// arcs that come and go, lock_table.cc reads.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +12,9 @@
 #include "server/core/lock_table_state.h"
 
 namespace dlm::server {
+
+struct MovedLock;
+struct MovedSession;
 
 // An answer before it is written out: its strings as references into the state.
 struct Outcome {
@@ -48,6 +51,8 @@ struct LockTable::Impl {
   // Why an operation is refused whatever the state is; reason none: it is not.
   Outcome check_form(const Operation& op) const;
   Outcome check_session_options(const Operation& op) const;
+  // The live session that answers to this id; kNil: none.
+  std::uint32_t find_session(SessionId id) const;
   Outcome no_session(SessionId id) const;  // session_unknown or session_expired
   // The hold that a release or renewal names, or kNil and why not.
   std::uint32_t find_named_hold(std::uint32_t session, const Operation& op, const NameKey& key,
@@ -61,11 +66,12 @@ struct LockTable::Impl {
     std::uint64_t stamp_unix_ms;
     Effects& effects;
     std::uint32_t session = kNil;
+    std::uint32_t place = 0;  // of its resource
   };
 
   // --- lock_table_apply.cc -----------------------------------------------------------------------
   void serve(Context& context);
-  bool repeat(Context& context);
+  bool repeat(Context& context, bool owned);
   void open_session(Context& context);
   void close_session(Context& context);
   void expire_session(Context& context);
@@ -75,11 +81,22 @@ struct LockTable::Impl {
   void forget_session(Context& context);
   void start_epoch(Context& context);
 
+  // --- lock_table_moves.cc -----------------------------------------------------------------------
+  void move_out(Context& context);
+  void freeze(Context& context, std::uint32_t lock, GroupId to);
+  void move_in(Context& context);
+  void install(Context& context, const MovedLock& moved, const std::vector<std::uint32_t>& owners,
+               const std::vector<std::uint32_t>& sessions);
+  std::uint32_t install_session(Context& context, const MovedSession& moved, std::uint32_t client);
+  void move_done(Context& context);
+  // The client spoke under a later generation than the one under which its session came.
+  void follow_generation(Context& context, SessionId id);
+
   void answer(Context& context, SessionId session, Sequence sequence, const Outcome& outcome);
   // Answers the operation of the context and remembers it.
   void conclude(Context& context, const Outcome& outcome);
-  void remember(std::uint32_t session, Sequence sequence, const Outcome& outcome);
-  StoredAnswer stored(Sequence sequence, const Outcome& outcome);
+  void remember(std::uint32_t session, Sequence sequence, std::uint32_t place, const Outcome& outcome);
+  StoredAnswer stored(Sequence sequence, std::uint32_t place, const Outcome& outcome);
   Outcome recall(const StoredAnswer& stored) const;
 
   void start_hold_timer(Context& context, std::uint32_t hold);
@@ -115,6 +132,7 @@ struct LockTable::Impl {
   void end_wait(Context& context, std::uint32_t wait, const Outcome& outcome);
   void end_hold(Context& context, std::uint32_t hold, bool expired);
   void tell_holder(std::uint32_t lock, std::uint32_t other_than, Outcome& outcome) const;
+  std::uint32_t place_of(std::uint32_t lock) const { return NameKey(state.lock(lock).name.view()).place(); }
   std::uint32_t hold_of_acquire(std::uint32_t session, Sequence sequence, const NameKey& key) const;
   FencingToken next_token() { return state.last_token = state.last_token.next(); }
 };

@@ -114,7 +114,7 @@ void LockTable::Impl::remember_replaced_grant(std::uint32_t hold) {
   granted.token = own.token;
   granted.count = 1;
   granted.ttl_ms = own.lease_ms;
-  state.remember_ended_wait(state.session(own.session), stored(own.sequence, granted));
+  state.remember_ended_wait(state.session(own.session), stored(own.sequence, place_of(own.lock), granted));
 }
 
 Outcome LockTable::Impl::grant(Context& context, std::uint32_t lock, const Request& request) {
@@ -167,10 +167,11 @@ void LockTable::Impl::end_wait(Context& context, std::uint32_t index, const Outc
   Sequence sequence = wait.sequence;
   SessionId id = state.session(session).id;
   stop_wait_timer(context, index);
-  remember(session, sequence, outcome);
+  const std::uint32_t place = place_of(wait.lock);
+  remember(session, sequence, place, outcome);
   // A grant of its own is found again by the hold.
   if (state.find_waited_hold(session, sequence) == kNil)
-    state.remember_ended_wait(state.session(session), stored(sequence, outcome));
+    state.remember_ended_wait(state.session(session), stored(sequence, place, outcome));
   answer(context, id, sequence, outcome);
   state.remove_wait(index);
 }
@@ -178,8 +179,9 @@ void LockTable::Impl::end_wait(Context& context, std::uint32_t index, const Outc
 void LockTable::Impl::end_hold(Context& context, std::uint32_t index, bool expired) {
   stop_hold_timer(context, index);
   if (expired) {
-    state.add_expired(state.hold(index).token);
-    if (state.hold(index).upgraded) state.add_expired(state.replaced_token(index));
+    const std::uint32_t place = place_of(state.hold(index).lock);
+    state.add_expired({state.hold(index).token, place});
+    if (state.hold(index).upgraded) state.add_expired({state.replaced_token(index), place});
   }
   state.remove_hold(index);
 }
@@ -208,7 +210,7 @@ std::uint32_t LockTable::Impl::find_named_hold(std::uint32_t session, const Oper
   if (!op.token) return not_held(EndCause::never, Reason::never_held);
   if (op.token <= kTokenFloor || op.token > state.last_token)
     return not_held(EndCause::never, Reason::token_not_given);
-  if (state.is_expired(op.token)) return not_held(EndCause::expired, Reason::token_expired);
+  if (state.is_expired({op.token, key.place()})) return not_held(EndCause::expired, Reason::token_expired);
   // Of a lock with more holders than this, an owner with a live token of another is told "released"
   // instead.
   constexpr int kHoldersSearchedMax = 64;
@@ -301,7 +303,7 @@ void LockTable::Impl::cancel(Context& context, const NameKey& key) {
     // An acquire that has not come yet finds this answer when it does. One that has, keeps its own.
     Outcome preempted;
     preempted.status = Status::cancelled;
-    remember(context.session, op.target, preempted);
+    remember(context.session, op.target, context.place, preempted);
   }
   conclude(context, outcome);
 }

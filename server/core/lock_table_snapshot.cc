@@ -9,6 +9,7 @@
 #include "schema/limits.h"
 #include "server/core/lock_table_arcs.h"
 #include "server/core/lock_table_codec.h"
+#include "server/core/lock_table_moved.h"
 
 namespace dlm::server {
 namespace {
@@ -25,7 +26,7 @@ enum class Record : char {
 };
 
 constexpr std::string_view kMagic = "dlm lock table";
-constexpr std::uint64_t kFormat = 3;
+constexpr std::uint64_t kFormat = 4;
 constexpr std::size_t kLengthBytes = 4;
 
 void append_length(std::size_t length, std::string& out) {
@@ -310,11 +311,16 @@ class Reader final : public LockTable::SnapshotReader {
     std::uint64_t since_unix_ms = from.number();
     std::uint32_t ttl_ms = from.number32();
     std::uint32_t client = owner(from);
+    const bool adopted = from.number_up_to(1) == 1;
+    const bool is_live_one = from.number_up_to(1) == 1;
     if (!from.ok() || !id || client == kNil || !state_.tag_of(client).empty()) return false;
+    if (state_.find_session(id) != kNil || (is_live_one && state_.live_session_of(client) != kNil))
+      return false;
     state_.ref_owner(client);
-    std::uint32_t index = state_.add_session(id, client, ttl_ms, since_unix_ms);
-    if (index == kNil) return false;
+    std::uint32_t index = state_.restore_session(id, client, ttl_ms, since_unix_ms, adopted, is_live_one);
     Session& session = state_.session(index);
+    for (std::uint64_t left = from.number(); left != 0 && from.ok(); --left)
+      state_.add_moved_to(index, GroupId(from.number32()));
     session.acked_below = acked_below;
     Sequence last;
     for (std::uint64_t left = from.number(); left != 0 && from.ok(); --left) {
@@ -339,6 +345,7 @@ class Reader final : public LockTable::SnapshotReader {
     answer.cause = static_cast<EndCause>(from.number_up_to(static_cast<std::uint64_t>(EndCause::expired)));
     answer.reason = static_cast<Reason>(from.number_up_to(static_cast<std::uint64_t>(Reason::last)));
     answer.ttl_ms = from.number32();
+    answer.place = from.number32();
     answer.has_holder = from.number_up_to(1) == 1;
     answer.number = from.number();
     answer.count = answer.has_holder ? owner(from) : from.number32();
@@ -352,11 +359,39 @@ class Reader final : public LockTable::SnapshotReader {
     state_.last_token = FencingToken(from.number());
     if (!decode_arcs(from.bytes(SIZE_MAX), state_.arcs)) return false;
     for (std::uint64_t left = from.number_up_to(LockState::kExpiredMax); left != 0 && from.ok(); --left) {
-      FencingToken token(from.number());
-      if (state_.is_expired(token)) return false;
-      state_.add_expired(token);
+      ExpiredToken expired{FencingToken(from.number()), 0};
+      expired.place = from.number32();
+      if (state_.is_expired(expired)) return false;
+      state_.add_expired(expired);
     }
-    return true;
+    state_.last_move = from.number();
+    return read_outgoing(from) && read_received(from);
+  }
+
+  bool read_outgoing(Decoder& from) {
+    for (std::uint64_t left = from.number(); left != 0 && from.ok(); --left) {
+      OutgoingArc outgoing;
+      outgoing.number = from.number();
+      outgoing.to = GroupId(from.number32());
+      outgoing.state = std::make_shared<const std::string>(from.bytes(SIZE_MAX));
+      MovedArc moved;
+      if (!from.ok() || outgoing.number > state_.last_move || !decode_moved(*outgoing.state, moved))
+        return false;
+      outgoing.arc = moved.arc;
+      outgoing.locks = moved.locks.size();
+      if (!state_.outgoing.emplace(outgoing.number, outgoing).second) return false;
+    }
+    return from.ok();
+  }
+
+  bool read_received(Decoder& from) {
+    for (std::uint64_t left = from.number(); left != 0 && from.ok(); --left) {
+      ReceivedArcs& received = state_.received[GroupId(from.number32())];
+      received.below = from.number();
+      for (std::uint64_t count = from.number(); count != 0 && from.ok(); --count)
+        received.numbers.insert(from.number());
+    }
+    return from.ok();
   }
 
   bool read_tombstones(Decoder& from) {
@@ -430,7 +465,8 @@ class Reader final : public LockTable::SnapshotReader {
     if ((hold.lease == LeaseKind::session) != (hold.lease_ms == 0)) return false;
     bool shared = state_.lock(lock).mode == LockMode::shared;
     if (!shared && state_.lock(lock).first_hold != kNil) return false;
-    if (state_.find_hold(lock, hold.owner) != kNil || state_.find_leased_hold(token) != kNil) return false;
+    if (state_.find_hold(lock, hold.owner) != kNil || state_.find_leased_hold(lock, token) != kNil)
+      return false;
     if (hold.waited && (hold.session == kNil || state_.find_waited_hold(hold.session, hold.sequence) != kNil))
       return false;
     if (replaced && (shared || hold.waited || replaced >= token)) return false;

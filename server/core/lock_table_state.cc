@@ -28,7 +28,7 @@ LockState::OwnerKey::OwnerKey(std::string_view client_id, std::string_view owner
     : client(client_id), tag(owner_tag), hash(hash_bytes(owner_tag, hash_bytes(client_id, 0))) {}
 
 std::size_t LockState::ByName::operator()(std::uint32_t lock) const {
-  return NameKey((*locks)[lock].name.view()).hash;
+  return (*this)(NameKey((*locks)[lock].name.view()));
 }
 bool LockState::ByName::operator()(const NameKey& key, std::uint32_t lock) const {
   return (*locks)[lock].name.view() == key.name;
@@ -57,10 +57,10 @@ bool LockState::ByLockAndOwner::operator()(const LockAndOwner& key, std::uint32_
 }
 
 std::size_t LockState::ByToken::operator()(std::uint32_t hold) const {
-  return static_cast<std::size_t>((*holds)[hold].token.value);
+  return (*this)(LockAndToken{(*holds)[hold].lock, (*holds)[hold].token});
 }
-bool LockState::ByToken::operator()(const FencingToken& token, std::uint32_t hold) const {
-  return (*holds)[hold].token == token;
+bool LockState::ByToken::operator()(const LockAndToken& key, std::uint32_t hold) const {
+  return (*holds)[hold].token == key.token && (*holds)[hold].lock == key.lock;
 }
 
 LockState::LockState()
@@ -69,8 +69,9 @@ LockState::LockState()
       leased_(0, ByToken{&holds_}, ByToken{&holds_}),
       waited_(0, BySequence<Hold>{&holds_}, BySequence<Hold>{&holds_}),
       wait_index_(0, BySequence<Wait>{&waits_}, BySequence<Wait>{&waits_}) {
-  names_.reserve(kNamesParts);
-  for (std::size_t i = 0; i < kNamesParts; ++i) names_.emplace_back(0, ByName{&locks_}, ByName{&locks_});
+  constexpr std::size_t kParts = std::size_t{1} << kNamesBits;
+  names_.reserve(kParts);
+  for (std::size_t i = 0; i < kParts; ++i) names_.emplace_back(0, ByName{&locks_}, ByName{&locks_});
 }
 
 LockState::~LockState() = default;
@@ -122,6 +123,52 @@ std::uint32_t LockState::find_session(SessionId id) const {
 std::uint32_t LockState::add_session(SessionId id, std::uint32_t client, std::uint32_t ttl_ms,
                                      std::uint64_t since_unix_ms) {
   if (owners_[client].live_session != kNil || find_session(id) != kNil) return kNil;
+  const std::uint32_t index = new_session(id, client, ttl_ms, since_unix_ms);
+  owners_[client].live_session = index;
+  return index;
+}
+
+std::uint32_t LockState::adopt_session(SessionId id, std::uint32_t client, std::uint32_t ttl_ms,
+                                       std::uint64_t since_unix_ms) {
+  const std::uint32_t index = new_session(id, client, ttl_ms, since_unix_ms);
+  sessions_[index].adopted = true;
+  if (owners_[client].live_session == kNil) owners_[client].live_session = index;
+  return index;
+}
+
+std::uint32_t LockState::restore_session(SessionId id, std::uint32_t client, std::uint32_t ttl_ms,
+                                         std::uint64_t since_unix_ms, bool adopted, bool is_live_one) {
+  const std::uint32_t index = new_session(id, client, ttl_ms, since_unix_ms);
+  sessions_[index].adopted = adopted;
+  if (is_live_one) owners_[client].live_session = index;
+  return index;
+}
+
+std::uint32_t LockState::find_generation(SessionId id) const {
+  auto it = by_base_.find(base_of(id));
+  return it == by_base_.end() ? kNil : it->second;
+}
+
+void LockState::settle_adopted(std::uint32_t index, SessionId id) {
+  Session& session = sessions_[index];
+  if (!session.adopted) return;
+  changing_session(session);
+  session_index_.erase(session.id.value);
+  session.adopted = false;
+  session.id = id;
+  session_index_[id.value] = index;
+}
+
+void LockState::add_moved_to(std::uint32_t index, GroupId group) {
+  Session& session = sessions_[index];
+  auto at = std::lower_bound(session.moved_to.begin(), session.moved_to.end(), group);
+  if (at != session.moved_to.end() && *at == group) return;
+  changing_session(session);
+  session.moved_to.insert(at, group);
+}
+
+std::uint32_t LockState::new_session(SessionId id, std::uint32_t client, std::uint32_t ttl_ms,
+                                     std::uint64_t since_unix_ms) {
   std::uint32_t index = sessions_.allocate();
   for (StateWatcher* watcher : watchers_) watcher->before_session(index);
   Session& session = sessions_[index];
@@ -130,7 +177,7 @@ std::uint32_t LockState::add_session(SessionId id, std::uint32_t client, std::ui
   session.ttl_ms = ttl_ms;
   session.since_unix_ms = since_unix_ms;
   session_index_[id.value] = index;
-  owners_[client].live_session = index;
+  by_base_[base_of(id)] = index;
   return index;
 }
 
@@ -139,8 +186,9 @@ void LockState::remove_session(std::uint32_t index) {
   changing_session(session);
   for (const StoredAnswer& answer : session.answers) unref_holder(answer);
   for (std::size_t i = 0; i < session.ended_waits.size(); ++i) unref_holder(session.ended_waits[i]);
-  owners_[session.client].live_session = kNil;
+  if (owners_[session.client].live_session == index) owners_[session.client].live_session = kNil;
   unref_owner(session.client);
+  if (find_generation(session.id) == index) by_base_.erase(base_of(session.id));
   session_index_.erase(session.id.value);
   trim(session_index_);
   sessions_.free(index);
@@ -197,6 +245,18 @@ std::uint32_t LockState::find_lock(const NameKey& key) const {
   return it == names.end() ? kNil : *it;
 }
 
+std::vector<std::uint32_t> LockState::locks_in(const OwnedArc& arc) const {
+  std::vector<std::uint32_t> found;
+  for (std::size_t part = part_of(arc.begin); part <= part_of(arc.end); ++part) {
+    for (std::uint32_t lock : names_[part]) {
+      const std::uint64_t hash = NameKey(locks_[lock].name.view()).hash;
+      if (hash >= arc.begin && hash <= arc.end) found.push_back(lock);
+    }
+  }
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
 std::uint32_t LockState::add_lock(const NameKey& key) {
   std::uint32_t index = locks_.allocate();
   changing(index);
@@ -238,8 +298,8 @@ std::uint32_t LockState::find_hold(std::uint32_t lock, std::uint32_t owner) cons
   return it == co_holders_.end() ? kNil : *it;
 }
 
-std::uint32_t LockState::find_leased_hold(FencingToken token) const {
-  auto it = leased_.find(token);
+std::uint32_t LockState::find_leased_hold(std::uint32_t lock, FencingToken token) const {
+  auto it = leased_.find(LockAndToken{lock, token});
   return it == leased_.end() ? kNil : *it;
 }
 
@@ -417,13 +477,14 @@ std::uint32_t LockState::position_of(std::uint32_t index) const {
 
 // --- expired tokens ------------------------------------------------------------------------------
 
-void LockState::add_expired(FencingToken token) {
+void LockState::add_expired(const ExpiredToken& expired) {
+  if (is_expired(expired)) return;  // it came back with an arc that had been here before
   if (expired_.size() == kExpiredMax) {
-    expired_index_.erase(expired_.front());
+    expired_index_.erase(key_of(expired_.front()));
     expired_.pop_front();
   }
-  expired_.push_back(token.value);
-  expired_index_.insert(token.value);
+  expired_.push_back(expired);
+  expired_index_.insert(key_of(expired));
 }
 
 }  // namespace dlm::server

@@ -6,10 +6,13 @@
 // waiters, owners and sessions are not, and no output may depend on them.
 #pragma once
 
+#include <bit>
 #include <boost/unordered/unordered_flat_map.hpp>
 #include <boost/unordered/unordered_flat_set.hpp>
 #include <cstdint>
 #include <deque>
+#include <map>
+#include <set>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -88,8 +91,22 @@ struct Session {
   std::uint32_t first_hold = kNil;
   std::uint32_t first_wait = kNil;
   std::uint32_t wait_count = 0;
+  // Came with an arc from another group, and nothing of the client has been logged here yet: the client may
+  // be at a later generation, which then becomes that of this session.
+  bool adopted = false;
+  std::vector<GroupId> moved_to;  // groups to which holds or waits of it went; sorted
   AnswerMemory answers;
   EndedWaits ended_waits;
+};
+
+// What has been given away and not arrived yet, by number.
+using OutgoingArcs = std::map<std::uint64_t, OutgoingArc>;
+// Which arcs of one other group have come: all below `below`, and those in `numbers`.
+struct ReceivedArcs {
+  std::uint64_t below = 0;
+  std::set<std::uint64_t> numbers;
+  bool has(std::uint64_t number) const { return number < below || numbers.contains(number); }
+  bool operator==(const ReceivedArcs&) const = default;
 };
 
 // A name and its position on the ring, which is also its hash here.
@@ -97,6 +114,7 @@ struct NameKey {
   explicit NameKey(std::string_view resource);
   std::string_view name;
   std::uint64_t hash;
+  std::uint32_t place() const { return static_cast<std::uint32_t>(hash >> 32); }
 };
 
 // Told before something that a snapshot holds changes, comes or goes; how a snapshot stays what it was.
@@ -138,6 +156,16 @@ class LockState {
   // to `client`.
   std::uint32_t add_session(SessionId id, std::uint32_t client, std::uint32_t ttl_ms,
                             std::uint64_t since_unix_ms);
+  // One that came with an arc. The client may have another one here (two processes with one client id, in
+  // different groups until now): that one stays its live one. REQUIRES: the id is not live. Takes over the
+  // reference to `client`.
+  std::uint32_t adopt_session(SessionId id, std::uint32_t client, std::uint32_t ttl_ms,
+                              std::uint64_t since_unix_ms);
+  // The live session of the same base, whatever the generation; kNil: none.
+  std::uint32_t find_generation(SessionId id) const;
+  // The client spoke: the session goes by `id` from now on, and is like any other.
+  void settle_adopted(std::uint32_t session, SessionId id);
+  void add_moved_to(std::uint32_t session, GroupId group);
   // REQUIRES: it has no holds and no waits.
   void remove_session(std::uint32_t session);
   bool session_live(std::uint32_t index) const { return index < sessions_.size() && sessions_[index].id; }
@@ -162,6 +190,8 @@ class LockState {
 
   // --- locks -------------------------------------------------------------------------------------
   std::uint32_t find_lock(const NameKey& key) const;
+  // Those with a name in the arc, by index. Costs a look at all in the parts that the arc touches.
+  std::vector<std::uint32_t> locks_in(const OwnedArc& arc) const;
   // REQUIRES: find_lock(key) == kNil; a hold is added next.
   std::uint32_t add_lock(const NameKey& key);
   // REQUIRES: it has no holds and no waits.
@@ -174,7 +204,7 @@ class LockState {
   // --- holds -------------------------------------------------------------------------------------
   const Hold& hold(std::uint32_t index) const { return holds_[index]; }
   std::uint32_t find_hold(std::uint32_t lock, std::uint32_t owner) const;
-  std::uint32_t find_leased_hold(FencingToken token) const;  // one with a lease of its own
+  std::uint32_t find_leased_hold(std::uint32_t lock, FencingToken token) const;  // with a lease of its own
   // One that was granted from the queue to this acquire.
   std::uint32_t find_waited_hold(std::uint32_t session, Sequence sequence) const;
   // As the last holder of hold.lock. Takes over the reference to the owner; links are filled in.
@@ -207,13 +237,16 @@ class LockState {
   std::uint32_t position_of(std::uint32_t wait) const;
 
   // --- expired tokens, the last kExpiredMax ------------------------------------------------------
-  void add_expired(FencingToken token);
-  bool is_expired(FencingToken token) const { return expired_index_.contains(token.value); }
-  const std::deque<std::uint64_t>& expired() const { return expired_; }
+  void add_expired(const ExpiredToken& expired);
+  bool is_expired(const ExpiredToken& expired) const { return expired_index_.contains(key_of(expired)); }
+  const std::deque<ExpiredToken>& expired() const { return expired_; }
 
   // --- single values -----------------------------------------------------------------------------
   FencingToken last_token;
-  std::vector<OwnedArc> arcs;
+  std::vector<OwnedArc> arcs;   // sorted; neighbours are one
+  std::uint64_t last_move = 0;  // number of the arc given away last
+  OutgoingArcs outgoing;
+  std::map<GroupId, ReceivedArcs> received;
 
   // --- for snapshots -----------------------------------------------------------------------------
   void watch(StateWatcher* watcher) { watchers_.push_back(watcher); }
@@ -221,12 +254,17 @@ class LockState {
   // Rebuilding: locks and free indexes come in the order of their indexes, then which indexes are free in
   // the order of their freeing.
   std::uint32_t restore_lock(const NameKey& key, LockMode mode);
+  // REQUIRES: the id is not live; `is_live_one`: the client has no live session.
+  std::uint32_t restore_session(SessionId id, std::uint32_t client, std::uint32_t ttl_ms,
+                                std::uint64_t since_unix_ms, bool adopted, bool is_live_one);
   void restore_replaced_token(std::uint32_t hold, FencingToken token);
   void restore_free_lock() { locks_.extend(); }
   void restore_free_locks(std::vector<std::uint32_t> indexes) { locks_.set_free(std::move(indexes)); }
   void restore_ticket(std::uint32_t wait, std::uint32_t ticket) { waits_[wait].ticket = ticket; }
 
  private:
+  static constexpr int kNamesBits = 10;
+
   struct OwnerKey {
     OwnerKey(std::string_view client_id, std::string_view owner_tag);
     std::string_view client;
@@ -237,18 +275,23 @@ class LockState {
     std::uint32_t lock;
     std::uint32_t owner;
   };
+  struct LockAndToken {
+    std::uint32_t lock;
+    FencingToken token;
+  };
   struct SessionAndSequence {
     std::uint32_t session;
     Sequence sequence;
   };
 
-  // Sets of node indexes, hashed and compared by what is in the nodes.
+  // Sets of node indexes, hashed and compared by what is in the nodes. The upper bits of a name's hash are
+  // the same in a whole part of the names, so they come last.
   struct ByName {
     using is_transparent = void;
     using is_avalanching = void;
     const Slab<Lock>* locks;
     std::size_t operator()(std::uint32_t lock) const;
-    std::size_t operator()(const NameKey& key) const { return key.hash; }
+    std::size_t operator()(const NameKey& key) const { return std::rotl(key.hash, kNamesBits); }
     bool operator()(std::uint32_t a, std::uint32_t b) const { return a == b; }
     bool operator()(const NameKey& key, std::uint32_t lock) const;
     bool operator()(std::uint32_t lock, const NameKey& key) const { return (*this)(key, lock); }
@@ -276,10 +319,12 @@ class LockState {
     using is_transparent = void;
     const Slab<Hold>* holds;
     std::size_t operator()(std::uint32_t hold) const;
-    std::size_t operator()(const FencingToken& token) const { return static_cast<std::size_t>(token.value); }
+    std::size_t operator()(const LockAndToken& key) const {
+      return static_cast<std::size_t>(key.token.value * 0x9e3779b97f4a7c15ULL);
+    }
     bool operator()(std::uint32_t a, std::uint32_t b) const { return a == b; }
-    bool operator()(const FencingToken& token, std::uint32_t hold) const;
-    bool operator()(std::uint32_t hold, const FencingToken& token) const { return (*this)(token, hold); }
+    bool operator()(const LockAndToken& key, std::uint32_t hold) const;
+    bool operator()(std::uint32_t hold, const LockAndToken& key) const { return (*this)(key, hold); }
   };
   template <class Node>
   struct BySequence {
@@ -318,6 +363,9 @@ class LockState {
     const std::uint32_t index = find_session(session.id);
     for (StateWatcher* watcher : watchers_) watcher->before_session(index);
   }
+  static std::uint64_t base_of(SessionId id) { return id.value >> 16; }
+  std::uint32_t new_session(SessionId id, std::uint32_t client, std::uint32_t ttl_ms,
+                            std::uint64_t since_unix_ms);
   void link_hold(std::uint32_t index);
   void unlink_hold(std::uint32_t index);
   void link_hold_to_session(std::uint32_t index);
@@ -325,9 +373,11 @@ class LockState {
   void unref_holder(const StoredAnswer& answer) {
     if (answer.has_holder) unref_owner(answer.count);
   }
-  IndexSet<ByName>& names_for(std::uint64_t hash) { return names_[(hash >> kNamesShift) % kNamesParts]; }
-  const IndexSet<ByName>& names_for(std::uint64_t hash) const {
-    return names_[(hash >> kNamesShift) % kNamesParts];
+  static std::size_t part_of(std::uint64_t hash) { return hash >> (64 - kNamesBits); }
+  IndexSet<ByName>& names_for(std::uint64_t hash) { return names_[part_of(hash)]; }
+  const IndexSet<ByName>& names_for(std::uint64_t hash) const { return names_[part_of(hash)]; }
+  static std::uint64_t key_of(const ExpiredToken& expired) {
+    return expired.token.value ^ (std::uint64_t{expired.place} * 0x9e3779b97f4a7c15ULL);
   }
 
   Slab<Owner> owners_;
@@ -336,10 +386,8 @@ class LockState {
   Slab<Hold> holds_;
   Slab<Wait> waits_;
 
-  // In parts, so that growing one is a short pause. The part is told by bits of the hash that the set
-  // itself looks at last.
-  static constexpr unsigned kNamesShift = 8;
-  static constexpr std::size_t kNamesParts = 64;
+  // In parts by the upper bits of the hash: so growing one is a short pause, and the names of an arc are in
+  // one or a few of them.
   std::vector<IndexSet<ByName>> names_;
   IndexSet<ByOwnerName> owner_index_;
   IndexSet<ByLockAndOwner> co_holders_;  // holds that were not the first of their lock
@@ -348,8 +396,9 @@ class LockState {
   IndexSet<BySequence<Wait>> wait_index_;
   boost::unordered_flat_map<std::uint64_t, std::uint32_t, MixedHash> session_index_;
   boost::unordered_flat_map<std::uint64_t, Tombstone, MixedHash> tombstones_;
-  boost::unordered_flat_map<std::uint32_t, FencingToken> replaced_tokens_;  // by hold; of upgraded ones
-  std::deque<std::uint64_t> expired_;
+  boost::unordered_flat_map<std::uint32_t, FencingToken> replaced_tokens_;      // by hold; of upgraded ones
+  boost::unordered_flat_map<std::uint64_t, std::uint32_t, MixedHash> by_base_;  // sessions
+  std::deque<ExpiredToken> expired_;
   boost::unordered_flat_set<std::uint64_t, MixedHash> expired_index_;
   std::vector<StateWatcher*> watchers_;
 };

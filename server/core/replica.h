@@ -43,7 +43,7 @@ struct ReplicaOptions {
       1'000;  // no word from a member: it counts as lost (a primary: after 1.5 times this)
   TimeMs propose_retry_ms = 100;
   TimeMs coordinator_timeout_ms =
-      4'000;  // a primary alone serves this long after the sending of its last write
+      4'000;  // of its session; a primary alone serves 2% less after the sending of its last touch
   std::size_t log_bytes_max =
       64u << 20;  // committed batches beyond this are trimmed; who needs them gets a snapshot
   std::size_t append_bytes_max = 4u << 20;
@@ -134,8 +134,8 @@ struct ReplicaOutput {
   void clear();
 };
 
-// One thread. Costs O(members) per input. `now` is monotonic, of one process; an earlier one than seen counts
-// as the latest.
+// One thread. Costs O(members) per input. `now` is monotonic, of one process, and goes on while the machine
+// sleeps (CLOCK_BOOTTIME); an earlier one than seen counts as the latest.
 class Replica {
  public:
   explicit Replica(const ReplicaOptions& options);
@@ -190,6 +190,11 @@ class Replica {
   // Leases up to this are wanted. They may be given when config() says so, as a group that loses everything
   // waits for as long as that says. For the primary; forgotten with its reign.
   void want_lease(std::uint32_t lease_ms, TimeMs now, ReplicaOutput&);
+  // The record is to have at least this era, and this `ring_done`. As above.
+  void want_era(std::uint64_t era, TimeMs now, ReplicaOutput&);
+  void want_ring_done(std::uint64_t ring_version, TimeMs now, ReplicaOutput&);
+  // Whether `ring_done` is 0 in the record, and in what of ours may come to be the record.
+  bool ring_done_is_clear() const;
   // The wait after a total loss, which config() tells of as `recovering`, is over: has that put down. For the
   // primary; to be said by each that finds it set, when it has waited itself.
   void end_recovery(TimeMs now, ReplicaOutput&);

@@ -127,6 +127,8 @@ void Replica::Impl::propose_changes(ReplicaOutput& out) {
   }
   if (reign_->recovery_over) next.recovering = false;
   next.lease_ms_max = std::max(next.lease_ms_max, reign_->lease_ms_wanted);
+  next.era = std::max(next.era, reign_->era_wanted);
+  next.ring_done = reign_->ring_done_wanted.value_or(next.ring_done);
   if (unsettled || next != config_.config) propose(std::move(next), out);
 }
 

@@ -46,6 +46,7 @@ void Replica::Impl::recover_if_due(ReplicaOutput& out) {
   next.in_sync = {options_.self};
   next.era += 1;
   next.recovering = true;
+  next.ring_done = 0;
   propose(std::move(next), out);
 }
 

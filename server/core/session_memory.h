@@ -23,6 +23,16 @@ struct StoredAnswer {
   EndCause cause = EndCause::none;
   Reason reason = Reason::none;
   bool has_holder = false;
+  std::uint32_t place =
+      0;  // of the resource's hash, the upper half: an arc that moves takes its answers along
+};
+
+// A token whose hold expired. Tokens are given by groups, so those of names that were in different groups may
+// be equal: the place of the name goes with it.
+struct ExpiredToken {
+  FencingToken token;
+  std::uint32_t place = 0;  // as above
+  bool operator==(const ExpiredToken&) const = default;
 };
 
 // Answers in the order of their sequences. Appending at the end and forgetting at the front are cheap: that

@@ -202,7 +202,7 @@ Outcome LockModel::again(const std::string& resource, Lock& lock, Hold& own, con
 EndCause LockModel::why_not_held(const Operation& entry, const Lock* lock) const {
   if (!entry.token || entry.token > last_token_ || entry.token.value <= std::uint64_t{1} << 40)
     return EndCause::never;
-  if (expired_tokens_.contains(entry.token.value)) return EndCause::expired;
+  if (expired_tokens_.contains({std::string(entry.resource), entry.token})) return EndCause::expired;
   const bool of_other = lock != nullptr && std::any_of(lock->holders.begin(), lock->holders.end(),
                                                        [&](const Hold& h) { return h.goes_by(entry.token); });
   return of_other ? EndCause::never : EndCause::released;
@@ -293,8 +293,8 @@ void LockModel::expire_wait(const Operation& entry) {
 
 void LockModel::end_hold(const std::string& resource, Lock& lock, std::size_t index, bool expired) {
   const Hold hold = lock.holders[index];
-  if (expired) expired_tokens_.insert(hold.token.value);
-  if (expired && hold.replaced) expired_tokens_.insert(hold.replaced.value);
+  if (expired) expired_tokens_.insert({resource, hold.token});
+  if (expired && hold.replaced) expired_tokens_.insert({resource, hold.replaced});
   lock.holders.erase(lock.holders.begin() + static_cast<std::ptrdiff_t>(index));
   if (events_.on_end) events_.on_end(resource, hold);
   changed(resource);

@@ -9,6 +9,7 @@
 #include <functional>
 #include <list>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -131,8 +132,8 @@ class LockModel {
   std::map<SessionId, bool> ended_;  // by the client itself?
   std::unordered_map<OperationName, Outcome, OperationNameHash> outcomes_;
   std::unordered_map<OperationName, std::string, OperationNameHash> waits_;  // where
-  std::unordered_set<OperationName, OperationNameHash> waited_;  // got their outcome from the queue
-  std::unordered_set<std::uint64_t> expired_tokens_;
+  std::unordered_set<OperationName, OperationNameHash> waited_;    // got their outcome from the queue
+  std::set<std::pair<std::string, FencingToken>> expired_tokens_;  // by name: groups may give equal ones
   FencingToken last_token_;
 };
 

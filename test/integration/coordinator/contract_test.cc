@@ -162,6 +162,30 @@ TEST_P(CoordinatorContract, RingIsChangedByCompareAndSet) {
   }
 }
 
+TEST_P(CoordinatorContract, AChangeOfTheRingIsSeenAsItWasWritten) {
+  auto session = world->start("session");
+  auto other = world->start("other");
+  RingRecord ring{0, {{GroupId(2), 0.5}, {GroupId(1), 1}}};
+  ring.before = {{GroupId(3), 1}, {GroupId(1), 1}};
+  ring.paused = true;
+  ring.locks_per_s_max = 5'000;
+  ASSERT_EQ(session->propose_ring(0, ring), WriteResult::accepted);
+  ring.version = 1;
+  for (std::vector<RingGroup>* groups : {&ring.groups, &ring.before}) std::swap((*groups)[0], (*groups)[1]);
+  EXPECT_TRUE(other->wait_view([&](const ClusterView& v) { return v.ring == ring; })) << "sorted";
+
+  GroupConfig config = config_of(1, "a");
+  config.ring_done = 1;
+  ASSERT_EQ(session->propose(kGroup, 0, config), WriteResult::accepted);
+  EXPECT_TRUE(other->wait_view([&](const ClusterView& v) {
+    return v.groups.contains(kGroup) && v.groups.at(kGroup).config == config;
+  }));
+
+  const RingRecord over{2, ring.groups};
+  ASSERT_EQ(other->propose_ring(1, over), WriteResult::accepted);
+  EXPECT_TRUE(session->wait_view([&](const ClusterView& v) { return v.ring == over; }));
+}
+
 TEST_P(CoordinatorContract, RecordsThatNobodyCouldReadAreNotWritten) {
   auto session = world->start("session");
   GroupConfig outsider = config_of(1, "a");

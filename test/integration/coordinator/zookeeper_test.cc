@@ -268,8 +268,9 @@ TEST_F(ZookeeperTest, NodesAreReadableByPeopleAndSessionsLeaveNothingBehind) {
     EXPECT_EQ(hand.get("/cluster"), "{\"id\":\"" + session->view().cluster + "\"}");
   }
   EXPECT_EQ(hand.get("/groups/g1"), R"({"epoch":3,"primary":"s1#42","inSync":["s1#42","s2#7"],"era":1,)"
-                                    R"("leaseMsMax":0,"recovering":false,"author":"s1#42/1"})");
-  EXPECT_EQ(hand.get("/ring"), R"({"groups":[{"group":"g1","weight":1.0}]})");
+                                    R"("leaseMsMax":0,"recovering":false,"ringDone":0,"author":"s1#42/1"})");
+  EXPECT_EQ(hand.get("/ring"), R"({"groups":[{"group":"g1","weight":1.0}],"before":[],"paused":false,)"
+                               R"("locksPerSecondMax":0})");
   EXPECT_EQ(hand.list("/outcomes"), std::vector<std::string>());
   EXPECT_EQ(hand.list("/members"), std::vector<std::string>());
 }
@@ -296,7 +297,7 @@ TEST_F(ZookeeperTest, WhatNobodyCanReadIsIgnoredAndTheLastGoodStays) {
   EXPECT_FALSE(late->view().groups.contains(kGroup)) << "never read anything good there";
   hand.set(
       "/groups/g1",
-      R"({"epoch":7,"primary":"","inSync":[],"era":1,"leaseMsMax":0,"recovering":false,"author":"hand"})");
+      R"({"epoch":7,"primary":"","inSync":[],"era":1,"leaseMsMax":0,"recovering":false,"ringDone":0,"author":"hand"})");
   for (Session* each : {session.get(), late.get()}) {
     EXPECT_TRUE(each->wait_view([](const ClusterView& v) {
       return v.groups.contains(kGroup) && v.groups.at(kGroup).version == 3 &&

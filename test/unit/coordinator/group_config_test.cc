@@ -17,7 +17,7 @@ GroupConfig sample() {
 TEST(GroupConfigJson, IsReadableByPeople) {
   EXPECT_EQ(
       to_json(sample()),
-      R"({"epoch":3,"primary":"s1#42","inSync":["s1#42","s2#7"],"era":1,"leaseMsMax":0,"recovering":false,"author":"s1#42/17"})");
+      R"({"epoch":3,"primary":"s1#42","inSync":["s1#42","s2#7"],"era":1,"leaseMsMax":0,"recovering":false,"ringDone":0,"author":"s1#42/17"})");
 }
 
 TEST(GroupConfigJson, RoundTripsEveryField) {
@@ -27,6 +27,7 @@ TEST(GroupConfigJson, RoundTripsEveryField) {
   config.era = kEraMax;
   config.lease_ms_max = UINT32_MAX;
   config.recovering = true;
+  config.ring_done = UINT64_MAX;
   config.author = "quote \" and\nline";
   GroupConfig read;
   std::string error;
@@ -50,32 +51,34 @@ TEST(GroupConfigJson, RefusesWhatIsNotAConfigurationAndSaysWhy) {
       {"{", "not JSON: incomplete JSON"},
       {"[]", "not a JSON object"},
       {"{}", "epoch is missing"},
-      {R"({"epoch":1,"primary":"","inSync":[],"era":1,"leaseMsMax":0,"recovering":false,"author":"","more":1})",
+      {R"({"epoch":1,"primary":"","inSync":[],"era":1,"leaseMsMax":0,"recovering":false,"ringDone":0,"author":"","more":1})",
        "more is not a known field"},
-      {R"({"epoch":0,"primary":"","inSync":[],"era":1,"leaseMsMax":0,"recovering":false,"author":""})",
+      {R"({"epoch":0,"primary":"","inSync":[],"era":1,"leaseMsMax":0,"recovering":false,"ringDone":0,"author":""})",
        "epoch must be a whole number from 1 to 18446744073709551615"},
-      {R"({"epoch":-1,"primary":"","inSync":[],"era":1,"leaseMsMax":0,"recovering":false,"author":""})",
+      {R"({"epoch":-1,"primary":"","inSync":[],"era":1,"leaseMsMax":0,"recovering":false,"ringDone":0,"author":""})",
        "epoch must be a whole number from 1 to 18446744073709551615"},
-      {R"({"epoch":1.5,"primary":"","inSync":[],"era":1,"leaseMsMax":0,"recovering":false,"author":""})",
+      {R"({"epoch":1.5,"primary":"","inSync":[],"era":1,"leaseMsMax":0,"recovering":false,"ringDone":0,"author":""})",
        "epoch must be a whole number from 1 to 18446744073709551615"},
-      {R"({"epoch":1,"primary":"","inSync":[],"era":16777216,"leaseMsMax":0,"recovering":false,"author":""})",
+      {R"({"epoch":1,"primary":"","inSync":[],"era":16777216,"leaseMsMax":0,"recovering":false,"ringDone":0,"author":""})",
        "era must be a whole number from 1 to 16777215"},
-      {R"({"epoch":1,"primary":"","inSync":[],"era":1,"leaseMsMax":4294967296,"recovering":false,"author":""})",
+      {R"({"epoch":1,"primary":"","inSync":[],"era":1,"leaseMsMax":4294967296,"recovering":false,"ringDone":0,"author":""})",
        "leaseMsMax must be a whole number from 0 to 4294967295"},
-      {R"({"epoch":1,"primary":7,"inSync":[],"era":1,"leaseMsMax":0,"recovering":false,"author":""})",
+      {R"({"epoch":1,"primary":7,"inSync":[],"era":1,"leaseMsMax":0,"recovering":false,"ringDone":0,"author":""})",
        "primary must be a string"},
-      {R"({"epoch":1,"primary":"s1","inSync":[],"era":1,"leaseMsMax":0,"recovering":false,"author":""})",
+      {R"({"epoch":1,"primary":"s1","inSync":[],"era":1,"leaseMsMax":0,"recovering":false,"ringDone":0,"author":""})",
        "primary must be a member such as \"s1#42\""},
-      {R"({"epoch":1,"primary":"s1#1","inSync":[],"era":1,"leaseMsMax":0,"recovering":false,"author":""})",
+      {R"({"epoch":1,"primary":"s1#1","inSync":[],"era":1,"leaseMsMax":0,"recovering":false,"ringDone":0,"author":""})",
        "primary is not in inSync"},
-      {R"({"epoch":1,"primary":"","inSync":"s1#1","era":1,"leaseMsMax":0,"recovering":false,"author":""})",
+      {R"({"epoch":1,"primary":"","inSync":"s1#1","era":1,"leaseMsMax":0,"recovering":false,"ringDone":0,"author":""})",
        "inSync must be a list"},
-      {R"({"epoch":1,"primary":"","inSync":[1],"era":1,"leaseMsMax":0,"recovering":false,"author":""})",
+      {R"({"epoch":1,"primary":"","inSync":[1],"era":1,"leaseMsMax":0,"recovering":false,"ringDone":0,"author":""})",
        "inSync must be a list of members such as \"s1#42\""},
-      {R"({"epoch":1,"primary":"","inSync":["s1#1","s1#1"],"era":1,"leaseMsMax":0,"recovering":false,"author":""})",
+      {R"({"epoch":1,"primary":"","inSync":["s1#1","s1#1"],"era":1,"leaseMsMax":0,"recovering":false,"ringDone":0,"author":""})",
        "inSync names s1#1 twice"},
-      {R"({"epoch":1,"primary":"","inSync":[],"era":1,"leaseMsMax":0,"recovering":0,"author":""})",
+      {R"({"epoch":1,"primary":"","inSync":[],"era":1,"leaseMsMax":0,"recovering":0,"ringDone":0,"author":""})",
        "recovering must be true or false"},
+      {R"({"epoch":1,"primary":"","inSync":[],"era":1,"leaseMsMax":0,"recovering":false,"ringDone":-1,"author":""})",
+       "ringDone must be a whole number from 0 to 18446744073709551615"},
   };
   for (const BadConfig& bad : cases) {
     GroupConfig out = sample();

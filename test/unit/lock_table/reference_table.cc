@@ -40,7 +40,7 @@ std::vector<Answer> ReferenceTable::apply(const Operation& op, std::uint64_t sta
       if (lock == locks_.end()) break;
       std::erase_if(lock->second.holds, [&](const Hold& hold) {
         bool it = hold.token == op.token && hold.lease != LeaseKind::session;
-        if (it) expire_tokens(hold);
+        if (it) expire_tokens(lock->first, hold);
         return it;
       });
       serve_queue(lock->first);
@@ -135,7 +135,7 @@ void ReferenceTable::end_session(SessionId id, bool expired) {
     std::erase_if(lock.holds, [&](const Hold& hold) {
       if (hold.session == id) {
         holds.emplace_back(hold.token, resource);
-        if (expired) expire_tokens(hold);
+        if (expired) expire_tokens(resource, hold);
       }
       return hold.session == id;
     });
@@ -310,9 +310,9 @@ void ReferenceTable::remember_ended_wait(SessionId session, Answer answer) {
   if (ended.size() > 256) ended.pop_front();
 }
 
-void ReferenceTable::expire_tokens(const Hold& hold) {
-  expired_.push_back(hold.token);
-  if (hold.replaced) expired_.push_back(hold.replaced);
+void ReferenceTable::expire_tokens(const std::string& resource, const Hold& hold) {
+  expired_.emplace_back(resource, hold.token);
+  if (hold.replaced) expired_.emplace_back(resource, hold.replaced);
 }
 
 bool ReferenceTable::remove_wait(SessionId session, Sequence sequence, std::string& resource, Wait& removed) {
@@ -362,7 +362,8 @@ void ReferenceTable::release_or_renew(const Operation& op) {
     }
   }
   bool never = !op.token || op.token.value <= std::uint64_t{1} << 40 || op.token > last_token_;
-  bool expired = std::find(expired_.begin(), expired_.end(), op.token) != expired_.end();
+  bool expired = std::find(expired_.begin(), expired_.end(), std::pair(std::string(op.resource), op.token)) !=
+                 expired_.end();
   answer.cause = never      ? EndCause::never
                  : expired  ? EndCause::expired
                  : of_other ? EndCause::never

@@ -84,7 +84,7 @@ class ReferenceTable {
   void serve_queue(const std::string& resource);
   void end_wait(const Operation& op, Answer answer);
   void remember_ended_wait(SessionId session, Answer answer);
-  void expire_tokens(const Hold& hold);
+  void expire_tokens(const std::string& resource, const Hold& hold);
   bool remove_wait(SessionId session, Sequence sequence, std::string& resource, Wait& removed);
   Answer base(const Operation& op, Status status) const;
   Answer told(Answer answer, const Lock& lock, const Owner* other_than = nullptr) const;
@@ -96,7 +96,7 @@ class ReferenceTable {
   std::map<std::string, Lock> locks_;
   std::map<SessionId, Session> sessions_;
   std::map<SessionId, bool> tombstones_;  // whether the client closed it
-  std::deque<FencingToken> expired_;
+  std::deque<std::pair<std::string, FencingToken>> expired_;
   FencingToken last_token_;
   std::vector<Answer> out_;
   std::uint64_t now_ = 0;

@@ -109,9 +109,9 @@ TEST(LeaseClock, ARenewalRestartsAtFullLength) {
   clock.on(session_timer(1, 100), 0);
   clock.on(hold_timer(2, 100), 0);
   EXPECT_TRUE(clock.renew_session(SessionId(1), 99));
-  EXPECT_TRUE(clock.renew_hold(FencingToken(2), 60));
+  EXPECT_TRUE(clock.renew_hold(FencingToken(2), "r", 60));
   EXPECT_EQ(clock.session_left_ms(SessionId(1), 100), 99U);
-  EXPECT_EQ(clock.hold_left_ms(FencingToken(2), 100), 60U);
+  EXPECT_EQ(clock.hold_left_ms(FencingToken(2), "r", 100), 60U);
   EXPECT_EQ(ended(clock, 159), Names{});
   EXPECT_EQ(ended(clock, 198), Names{"hold:2:r"});
   EXPECT_EQ(ended(clock, 199), Names{"session:1"});
@@ -123,7 +123,7 @@ TEST(LeaseClock, WhatHasEndedCanNoLongerBeRenewed) {
   EXPECT_FALSE(clock.renew_session(SessionId(2), 0));
   EXPECT_EQ(ended(clock, 100), Names{"session:1"});
   EXPECT_FALSE(clock.renew_session(SessionId(1), 100));
-  EXPECT_FALSE(clock.renew_hold(FencingToken(1), 100));
+  EXPECT_FALSE(clock.renew_hold(FencingToken(1), "r", 100));
 }
 
 TEST(LeaseClock, AStartForALiveDeadlineRestartsItWithItsNewLength) {
@@ -203,7 +203,7 @@ TEST(LeaseClock, AgreesWithANaiveModelOnRandomHistories) {
         }
         case 1: {
           auto it = model.find(token);
-          EXPECT_EQ(clock.renew_hold(FencingToken(token), now), it != model.end());
+          EXPECT_EQ(clock.renew_hold(FencingToken(token), "r", now), it != model.end());
           if (it != model.end()) it->second = {now + it->second.duration_ms, ++order, it->second.duration_ms};
           break;
         }
@@ -236,7 +236,8 @@ TEST(LeaseClock, AMillionDeadlinesAreKeptAndEndInOrder) {
   for (std::uint64_t token = 1; token <= kCount; ++token) {
     clock.on(hold_timer(token, static_cast<std::uint32_t>(1 + (token * 7919) % 100'000)), 0);
   }
-  for (std::uint64_t token = 1; token <= kCount; token += 2) clock.renew_hold(FencingToken(token), 1'000);
+  for (std::uint64_t token = 1; token <= kCount; token += 2)
+    clock.renew_hold(FencingToken(token), "r", 1'000);
   EXPECT_EQ(clock.size(), kCount);
   std::vector<OwnedOperation> operations;
   clock.expired(200'000, kCount, operations);
