@@ -38,7 +38,7 @@ const char* const kExitCodesHelp =
     "  66       not held (never, released or expired), or the session expired\n"
     "  69       unavailable or overloaded; the outcome may be unknown\n"
     "  70, 71   a fault of dlm itself; the operating system refused (port in use, ...)\n"
-    "  75       contended: timed out, would deadlock, client id in use\n"
+    "  75       contended: timed out, would deadlock, client id in use; dlm ring: the change was taken back\n"
     "  77       permission denied\n"
     "  79       dlm lock: the lock was lost while the command ran; the command was stopped\n"
     "  126, 127 dlm lock: the command can't be run, was not found\n"
