@@ -143,10 +143,10 @@ void SessionCore::cancel(Sequence acquire, std::uint64_t now_ms, Output& out) {
   withdraw(op, now_ms, out);
 }
 
-QueryId SessionCore::query(std::uint32_t timeout_ms, std::uint64_t now_ms, Output& out) {
+QueryId SessionCore::query(std::uint32_t timeout_ms, std::uint64_t now_ms, Output& out, bool once) {
   advance(now_ms, out);
   QueryId id(++last_query_);
-  queries_.emplace_back(id, PendingQuery{now_ms + timeout_ms});
+  queries_.emplace_back(id, PendingQuery{now_ms + timeout_ms, once, connected_});
   if (connected_) out.send_queries.push_back(id);
   return id;
 }
@@ -447,7 +447,10 @@ void SessionCore::connected(std::uint64_t now_ms, Output& out) {
     }
   }
   out.send_queries.clear();
-  for (const auto& entry : queries_) out.send_queries.push_back(entry.first);
+  for (auto& [id, query] : queries_) {
+    query.sent = true;
+    out.send_queries.push_back(id);
+  }
 }
 
 void SessionCore::disconnected(const std::string& why, std::uint64_t now_ms, Output& out) {
@@ -466,6 +469,11 @@ void SessionCore::disconnected(const std::string& why, std::uint64_t now_ms, Out
   out.heartbeat.reset();
   out.send.clear();
   out.send_queries.clear();
+  std::erase_if(queries_, [&](const auto& entry) {
+    if (!entry.second.once || !entry.second.sent) return false;
+    late_queries_.push_back(entry.first);
+    return true;
+  });
   advance(now_ms, out);
 }
 

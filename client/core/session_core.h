@@ -139,8 +139,9 @@ class SessionCore {
   void cancel(Sequence acquire, std::uint64_t now_ms, Output& out);
   // The hold is left to its session or lease: neither watched nor given back.
   void forget(HoldId hold) { remove_hold(hold); }
-  // A read. Sent again after a reconnect.
-  QueryId query(std::uint32_t timeout_ms, std::uint64_t now_ms, Output& out);
+  // A read. Sent again after a reconnect; with `once`, a question that is more than a read, never: it is late
+  // as soon as the connection that it was sent on is lost.
+  QueryId query(std::uint32_t timeout_ms, std::uint64_t now_ms, Output& out, bool once = false);
   // Its report came, or nobody wants it any longer. False: it was not awaited.
   bool end_query(QueryId id);
   // Queries that have had no report in time, since the last call. Their timeouts are part of next_wake_ms().
@@ -238,6 +239,8 @@ class SessionCore {
 
   struct PendingQuery {
     std::uint64_t give_up_at_ms = 0;
+    bool once = false;
+    bool sent = false;
   };
 
   // session_core.cc: callers, time, connection
