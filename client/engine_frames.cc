@@ -275,13 +275,9 @@ std::shared_ptr<TermCell> Engine::cell_of(Term term) {
   std::weak_ptr<TermCell>& known = terms_[term.value];
   std::shared_ptr<TermCell> cell = known.lock();
   if (cell) return cell;
-  std::uint64_t deadline_ms = 0;
-  std::uint64_t jeopardy_at_ms = 0;
-  for (const GroupSession& session : core_.sessions().all()) {
-    if (session.term != term) continue;
-    deadline_ms = core_.sessions().effective_deadline_ms(session);
-    jeopardy_at_ms = core_.sessions().effective_jeopardy_ms(session);
-  }
+  const LiveTerm* live = core_.sessions().find(term);
+  std::uint64_t deadline_ms = live ? core_.sessions().deadline_ms(*live) : 0;
+  std::uint64_t jeopardy_at_ms = live ? core_.sessions().jeopardy_ms(*live) : 0;
   cell = std::make_shared<TermCell>(term, deadline_ms, jeopardy_at_ms);
   known = cell;
   return cell;

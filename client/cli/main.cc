@@ -99,9 +99,12 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& wrong) {
     auto chosen = app.get_subcommands();
     std::string program = chosen.empty() ? "dlm" : "dlm " + chosen.front()->get_name();
-    auto unknown = app.remaining();
+    // Or the one after it, of those that have some of their own.
+    bool incomplete = chosen.empty() || (!chosen.front()->get_subcommands({}).empty() &&
+                                         chosen.front()->get_subcommands().empty());
+    auto unknown = app.remaining(true);
     std::string what =
-        chosen.empty() && !unknown.empty() ? "'" + unknown.front() + "' is not a subcommand" : wrong.what();
+        incomplete && !unknown.empty() ? "'" + unknown.front() + "' is not a subcommand" : wrong.what();
     return fail(globals, ExitCode::usage, status_name(Status::invalid_argument),
                 printable(what) + "; see `" + program + " --help`");
   }
