@@ -234,6 +234,19 @@ void GroupCore::Impl::answer_step_downs(TimeMs now) {
   }
 }
 
+// A primary that hears from no router, while they ask a backup, is out of their reach: the backup leads
+// better. With answers still to be given it proves nothing that routers are silent, and ask others: they
+// wait.
+void GroupCore::Impl::give_way_to_asked(const AppendReply& reply, TimeMs now) {
+  const bool begins = now >= others_asked_ms_ + kAskedMs || router_heard_ms_ >= others_asked_since_ms_;
+  others_asked_ms_ = now;
+  if (begins) others_asked_since_ms_ = now;
+  if (!may_serve() || replica_.stepping_down() || submits_.operations() != 0) return;
+  if (now < others_asked_since_ms_ + kUnreachedMs) return;
+  if (replica_.step_down(StepDown::stay_in_set, now, wanted_, reply.from))
+    note("no router reaches this primary: gives its place to " + coordinator::to_string(reply.from));
+}
+
 Reads& GroupCore::Impl::reads_at_end() {
   const std::uint64_t after_batch = collector_.last_added();
   if (reads_.empty() || reads_.back().barrier != 0 || reads_.back().after_batch != after_batch) {
