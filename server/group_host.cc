@@ -2,6 +2,7 @@
 
 #include <glog/logging.h>
 #include <kj/debug.h>
+#include <time.h>
 
 #include <chrono>
 #include <utility>
@@ -22,8 +23,15 @@ GroupHost::GroupHost(wire::EventLoop& loop, const GroupOptions& options,
       core_(options),
       timer_(loop.io()) {}
 
+// By CLOCK_BOOTTIME: the loop's CLOCK_MONOTONIC stands still while the machine sleeps, and the coordinator's
+// does not, so a primary alone would trust a contact whose session has ended long ago. The timer, which goes
+// by the loop's clock, may then be late; the cores judge each input by its own time.
 Instant GroupHost::now() {
-  return {wire::EventLoop::now_ms(), wire::EventLoop::unix_ms()};
+  timespec since_boot{};
+  clock_gettime(CLOCK_BOOTTIME, &since_boot);
+  const auto ms =
+      static_cast<TimeMs>(since_boot.tv_sec) * 1'000 + static_cast<TimeMs>(since_boot.tv_nsec) / 1'000'000;
+  return {ms, wire::EventLoop::unix_ms()};
 }
 
 // --- calls -----------------------------------------------------------------------------------------------
@@ -304,13 +312,13 @@ void GroupHost::arm_timer() {
   const TimeMs next = core_.next_turn();
   if (next >= armed_for_ms_) return;
   armed_for_ms_ = next;
-  const TimeMs now_ms = wire::EventLoop::now_ms();
+  const TimeMs now_ms = now().ms;
   timer_.expires_after(std::chrono::milliseconds(next > now_ms ? next - now_ms : 0));
   timer_.async_wait([weak = weak_from_this()](const boost::system::error_code& cancelled) {
     auto host = weak.lock();
     if (cancelled || !host || host->halted_) return;
     host->armed_for_ms_ = UINT64_MAX;
-    if (host->core_.next_turn() <= wire::EventLoop::now_ms()) {
+    if (host->core_.next_turn() <= now().ms) {
       host->schedule_turn();
     } else {
       host->arm_timer();

@@ -128,8 +128,10 @@ bool GroupCore::Impl::begin_epoch(const Instant& now) {
 }
 
 // In the order of ReplicaOutput's fields; a snapshot was installed when its last chunk came. Messages stay in
-// wanted_ until the end of the turn, where more may join them.
+// wanted_ until the end of the turn, where more may join them. Only a pause (alone, without the coordinator)
+// ends first: what it held up is committed as it ends, and who waits is to be told of it.
 void GroupCore::Impl::carry_out(const Instant& now) {
+  if (!serving_ && replica_.serving() && !wanted_.role_changed) follow_role(now);
   std::vector<Batch> batches = std::exchange(wanted_.apply, {});
   for (Batch& batch : batches) {
     apply(batch, now);

@@ -38,7 +38,7 @@ using ChannelId = StrongInt<struct ChannelIdTag, std::uint64_t>;
 using RequestId = StrongInt<struct RequestIdTag, std::uint64_t>;
 
 struct Instant {
-  TimeMs ms = 0;              // monotonic, of one process: what deadlines are counted by
+  TimeMs ms = 0;              // monotonic, of one process, sleep counted: what deadlines are counted by
   std::uint64_t unix_ms = 0;  // for people only
 };
 

@@ -51,6 +51,7 @@ void Replica::Impl::advance(ReplicaOutput& out) {
     recover_if_due(out);
   }
   propose_first_record(out);
+  touch_if_due(out);
 }
 
 // --- the record ------------------------------------------------------------------------------------------
@@ -71,7 +72,6 @@ void Replica::Impl::on_view(const VersionedConfig& config, const std::vector<Mem
 void Replica::Impl::adopt_record(const VersionedConfig& config, ReplicaOutput& out) {
   if (pending_ && config.version > pending_->proposal.expected_version) {
     pending_->settled = true;
-    if (config.config.author == pending_->proposal.config.author) note_contact(pending_->sent_at_ms);
     if (pending_->reported) pending_.reset();
   }
   propose_after_ms_ = now_ms_;
@@ -115,14 +115,12 @@ void Replica::Impl::propose(GroupConfig config, ReplicaOutput& out) {
   config.author = coordinator::to_string(options_.self) + "/" + std::to_string(++proposals_);
   pending_.emplace();
   pending_->proposal = Proposal{config_.version, std::move(config)};
-  pending_->sent_at_ms = now_ms_;
   out.propose = pending_->proposal;
 }
 
 void Replica::Impl::on_proposed(bool accepted) {
   if (!pending_ || pending_->reported) return;
   if (accepted) {
-    note_contact(pending_->sent_at_ms);
     pending_->reported = true;
     if (pending_->settled) pending_.reset();
     return;
@@ -162,6 +160,9 @@ void Replica::Impl::propose_first_record(ReplicaOutput& out) {
 
 // Whether the record may, for all this primary knows, have no other member in its set. Then nobody refuses it
 // when the group is begun anew after it seemed dead; so it needs the coordinator as witness that it was not.
+// Only a touch is one: it is done under this server's registration, which nobody else had then nor can have
+// for a session timeout. A change of the record is open to every session, also to one of a process whose id
+// has been started elsewhere.
 bool Replica::Impl::maybe_alone() const {
   const auto only_self = [this](const GroupConfig& config) {
     return config.in_sync.size() == 1 && config.in_sync.front() == options_.self;
@@ -175,7 +176,8 @@ void Replica::Impl::note_contact(TimeMs sent) {
 }
 
 TimeMs Replica::Impl::next_touch_ms() const {
-  if (!reign_) return kNever;
+  // A change that would have it lead alone goes out together with the touch that it will need.
+  if (!reign_ && !pending_) return kNever;
   const bool alone = maybe_alone();
   if (!alone && !wants_fresh_contact()) return kNever;
   if (touched_ms_ == kNever) return now_ms_;
@@ -231,7 +233,7 @@ TimeMs Replica::Impl::next_tick() const {
   consider(next_touch_ms());
   if (reign_) {
     consider(next_tick_as_primary());
-    if (maybe_alone() && contact_ms_ != kNever) consider(contact_ms_ + options_.coordinator_timeout_ms);
+    if (maybe_alone() && contact_ms_ != kNever) consider(contact_ends_ms());
   } else if (role_ == Role::outsider) {
     consider(recover_at_ms());
   } else if (role_ == Role::backup && config_.config.epoch == epoch_) {

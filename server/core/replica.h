@@ -43,7 +43,7 @@ struct ReplicaOptions {
       1'000;  // no word from a member: it counts as lost (a primary: after 1.5 times this)
   TimeMs propose_retry_ms = 100;
   TimeMs coordinator_timeout_ms =
-      4'000;  // a primary alone serves this long after the sending of its last write
+      4'000;  // of its session; a primary alone serves 2% less after the sending of its last touch
   std::size_t log_bytes_max =
       64u << 20;  // committed batches beyond this are trimmed; who needs them gets a snapshot
   std::size_t append_bytes_max = 4u << 20;
@@ -134,8 +134,8 @@ struct ReplicaOutput {
   void clear();
 };
 
-// One thread. Costs O(members) per input. `now` is monotonic, of one process; an earlier one than seen counts
-// as the latest.
+// One thread. Costs O(members) per input. `now` is monotonic, of one process, and goes on while the machine
+// sleeps (CLOCK_BOOTTIME); an earlier one than seen counts as the latest.
 class Replica {
  public:
   explicit Replica(const ReplicaOptions& options);

@@ -100,7 +100,6 @@ struct Reign {
 // The one proposal made and not yet both reported and settled.
 struct PendingProposal {
   Proposal proposal;
-  TimeMs sent_at_ms = 0;
   bool reported = false;  // accepted, as a refused one is dropped at once
   bool settled = false;   // a later version was seen: it is in force there or never will be
 };
@@ -137,9 +136,11 @@ struct Replica::Impl {
 
   // --- replica.cc: the rules of a primary that is alone in its set
   bool maybe_alone() const;
-  bool in_contact() const {
-    return contact_ms_ != kNever && now_ms_ < contact_ms_ + options_.coordinator_timeout_ms;
+  // Until when the coordinator keeps the session at least: clocks, its own too, may be up to 1% fast or slow.
+  TimeMs contact_ends_ms() const {
+    return contact_ms_ + options_.coordinator_timeout_ms - (options_.coordinator_timeout_ms + 49) / 50;
   }
+  bool in_contact() const { return contact_ms_ != kNever && now_ms_ < contact_ends_ms(); }
   void note_contact(TimeMs sent);
   TimeMs next_touch_ms() const;
   bool may_serve() const { return !maybe_alone() || in_contact(); }
@@ -233,7 +234,7 @@ struct Replica::Impl {
   std::uint64_t proposals_ = 0;
   TimeMs propose_after_ms_ = 0;
   TimeMs no_record_since_ms_ = kNever;
-  TimeMs contact_ms_ = kNever;  // when the last write of ours that arrived was sent
+  TimeMs contact_ms_ = kNever;  // when the last touch that arrived was sent
   TimeMs touched_ms_ = kNever;  // when the last touch was sent
   bool touch_out_ = false;      // it was not reported yet
 };

@@ -91,7 +91,6 @@ void Replica::Impl::advance_primary(ReplicaOutput& out) {
   for (Peer& peer : reign_->peers) pump(peer, out);
   propose_changes(out);
   step_down_if_due(out);
-  touch_if_due(out);
 }
 
 // --- committing ------------------------------------------------------------------------------------------

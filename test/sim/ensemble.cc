@@ -72,7 +72,7 @@ void Ensemble::attach(LinkId link, const CoordinatorRequest& request, Coordinato
   // Whose session it is, and its time-out, come along with the first attach.
   session.timeout = request.number * kMs;
   if (const auto* server = std::get_if<coordinator::ServerMember>(&request.member)) {
-    session.process = server->name.server;
+    session.process = server->address;
   } else if (const auto* router = std::get_if<coordinator::RouterMember>(&request.member)) {
     session.process = router->id;
   }

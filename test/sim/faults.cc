@@ -8,6 +8,8 @@
 namespace dlm::sim {
 namespace {
 
+constexpr TimeUs kGivenUpLook = 10 * kMs;  // how often it is looked whether a server's session has ended
+
 // Short beside every time-out, about as long as they are, or longer than all of them.
 TimeUs some_time(Simulation& sim, Random& random) {
   const TimeUs silence = sim.shape().silence_ms() * kMs;
@@ -140,6 +142,57 @@ void strike_total_loss(Simulation& sim, Random& random) {
   }
 }
 
+// --- a server started twice ------------------------------------------------------------------------------
+
+bool is_registered(Simulation& sim, const server::MemberName& member) {
+  const auto& servers = sim.ensemble().view().servers;
+  auto found = servers.find(member.server);
+  return found != servers.end() && found->second.name == member;
+}
+
+// Whether it is primary of a group, and nobody else is in sync.
+bool leads_alone(Simulation& sim, const ServerProcess& server) {
+  return std::any_of(sim.groups().begin(), sim.groups().end(), [&](GroupId group) {
+    auto record = sim.ensemble().view().groups.find(group);
+    return record != sim.ensemble().view().groups.end() &&
+           record->second.config.in_sync == std::vector<server::MemberName>{server.member()};
+  });
+}
+
+// What stands still may have decided what it has yet to carry out. When the group has begun anew meanwhile,
+// the checks would take that for decided late.
+bool nobody_stands_still(Simulation& sim) {
+  return std::none_of(sim.servers().begin(), sim.servers().end(),
+                      [](const ServerProcess* server) { return server->frozen(); });
+}
+
+// The others go, so that nobody but the coordinator knows better than the one that is left.
+void leave_alone(Simulation& sim, Random& random, const ServerProcess& server) {
+  const TimeUs away = 2 * (sim.shape().silence_ms() + sim.shape().session_timeout_ms) * kMs;
+  for (ServerProcess* other : sim.servers())
+    if (other != &server && other->alive())
+      sim.crash(*other, away + some_time(sim, random), random.one_in(2));
+}
+
+void strike_second_starts(Simulation& sim, Random& random) {
+  ServerProcess* server = some_server(sim, random);
+  const auto ready = [&sim, server, life = server->life()] {
+    return server->running() && server->life() == life && nobody_stands_still(sim) &&
+           sim.can_start_elsewhere() && is_registered(sim, server->member());
+  };
+  if (!ready()) return;
+  const bool alone = random.one_in(2);
+  const bool asleep = random.one_in(2);
+  const TimeUs goes_on_after = random.one_in(2) ? random.below(100 * kMs) : some_time(sim, random);
+  if (!alone) return start_twice(sim, *server, asleep, goes_on_after);
+  leave_alone(sim, random, *server);
+  sim.heal_after(random.between(1, 2) * sim.shape().silence_ms() * kMs,
+                 [&sim, server, asleep, goes_on_after, ready] {
+                   if (!sim.faults_stopped() && ready() && leads_alone(sim, *server))
+                     start_twice(sim, *server, asleep, goes_on_after);
+                 });
+}
+
 // --- the coordinator -------------------------------------------------------------------------------------
 
 void strike_coordinator_cuts(Simulation& sim, Random& random) {
@@ -211,7 +264,7 @@ const std::vector<Fault>& all_faults() {
       {"router-crashes", "a router dies", strike_router_crashes},
       {"client-crashes", "a client dies", strike_client_crashes},
       {"freezes", "a process stands still and then acts on what it believed", strike_freezes},
-      {"sleeps", "a machine sleeps, and its monotonic clock with it", strike_sleeps},
+      {"sleeps", "a machine sleeps, and its monotonic clock, which routers go by, with it", strike_sleeps},
       {"drift", "clocks run up to 1% fast or slow", nullptr},
       {"slow-backups", "a server takes long for each turn", strike_slow_backups},
       {"step-downs", "a primary is asked to give its place away", strike_step_downs},
@@ -224,8 +277,26 @@ const std::vector<Fault>& all_faults() {
        strike_lost_answers},
       {"doubled-retries", "operations reach their group twice, the second time late", nullptr},
       {"total-loss", "every replica of a group dies at once", strike_total_loss},
+      {"second-starts", "a server is started elsewhere while its old process stands still",
+       strike_second_starts},
   };
   return kFaults;
+}
+
+void start_twice(Simulation& sim, ServerProcess& server, bool asleep, TimeUs goes_on_after) {
+  server.freeze_between_turns(asleep);
+  const auto look = std::make_shared<std::function<void()>>();
+  *look = [&sim, &server, goes_on_after, again = std::weak_ptr(look), member = server.member()] {
+    if (!server.alive() || server.member() != member) return;
+    if (sim.faults_stopped()) return server.go_on();
+    if (is_registered(sim, member) || !server.frozen())
+      return sim.heal_after(kGivenUpLook, [look = again.lock()] { (*look)(); });
+    sim.start_elsewhere(server);
+    sim.heal_after(goes_on_after, [&server, member] {
+      if (server.alive() && server.member() == member) server.go_on();
+    });
+  };
+  (*look)();
 }
 
 bool is_fault(const std::string& name) {

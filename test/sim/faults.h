@@ -5,10 +5,11 @@
 #include <string>
 #include <vector>
 
-#include "test/sim/random.h"
+#include "test/sim/world.h"
 
 namespace dlm::sim {
 
+class ServerProcess;
 class Simulation;
 
 struct Fault {
@@ -18,6 +19,11 @@ struct Fault {
 };
 const std::vector<Fault>& all_faults();
 bool is_fault(const std::string& name);
+
+// The host of a server stands still, `asleep` or only the process, until its coordinator session has ended
+// and another has been given its id; then it goes on, after a time of its own. REQUIRES: it is running and
+// may be started elsewhere.
+void start_twice(Simulation& simulation, ServerProcess& server, bool asleep, TimeUs goes_on_after);
 
 // A random mixture, now and then none or a single one.
 std::set<std::string> draw_faults(Random& random);

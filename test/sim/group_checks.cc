@@ -98,6 +98,7 @@ void GroupChecks::on_turn(const MemberName& by, const GroupCore& core, const Gro
   }
   for (const GroupOutput::Later& later : output.later)
     for (const Answer& answer : later.answers) check_answer(by, answer);
+  check_obedience(by, core, output);
   if (core.serving()) {
     const Epoch epoch = core.replica().epoch();
     auto [primary, is_new] = serving_.try_emplace(epoch, by);
@@ -114,6 +115,20 @@ void GroupChecks::on_turn(const MemberName& by, const GroupCore& core, const Gro
   if (lineage == nullptr || index > lineage->last())
     violated(by, "has applied " + std::to_string(index) + ", which nobody committed");
   if (jumped || index % kFingerprintEvery == 0) check_fingerprint(by, core);
+}
+
+// Who has seen an epoch takes nothing of an older one any more.
+void GroupChecks::check_obedience(const MemberName& by, const GroupCore& core, const GroupOutput& output) {
+  Epoch& seen = seen_[by];
+  for (const GroupOutput::Reply& reply : output.replies) {
+    if (reply.damaged) continue;
+    const Epoch epoch = reply.reply.epoch;
+    if (reply.reply.accepted && epoch < seen)
+      violated(by, "obeys a primary of epoch " + std::to_string(epoch.value) + " after it has seen " +
+                       std::to_string(seen.value));
+    seen = std::max(seen, epoch);
+  }
+  seen = std::max(seen, core.replica().epoch());
 }
 
 void GroupChecks::applied(const MemberName& by, const server::Batch& batch) {

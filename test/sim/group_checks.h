@@ -61,6 +61,8 @@ class GroupChecks {
   Lineage* lineage_of(std::uint64_t index) const;
   Lineage& begin_lineage(const server::MemberName& by, std::uint64_t base);
   void commit(Lineage& lineage, const server::Batch& batch);
+  void check_obedience(const server::MemberName& by, const server::GroupCore& core,
+                       const server::GroupOutput& output);
   void check_answer(const server::MemberName& by, const Answer& answer) const;
   void check_order(Epoch epoch, const Operation& entry);
   void check_fingerprint(const server::MemberName& by, const server::GroupCore& core);
@@ -75,6 +77,7 @@ class GroupChecks {
   std::vector<std::unique_ptr<Lineage>> lineages_;
   std::map<server::MemberName, std::uint64_t> applied_;  // up to where
   std::map<Epoch, server::MemberName> serving_;
+  std::map<server::MemberName, Epoch> seen_;  // the highest epoch that a replica is known to have seen
   // Of acquires, at the primary of an epoch: the order in which they came first.
   struct Arrivals {
     server::MemberName primary;

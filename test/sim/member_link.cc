@@ -5,12 +5,13 @@
 namespace dlm::sim {
 
 MemberLink::MemberLink(Process& process, Network& network, const std::string& self,
-                       const server::MemberName& member, std::uint32_t call_timeout_ms, const Events& events)
+                       const coordinator::ServerMember& member, std::uint32_t call_timeout_ms,
+                       const Events& events)
     : process_(process),
-      member_(member),
+      member_(member.name),
       call_timeout_ms_(call_timeout_ms),
       events_(events),
-      link_(process, network, {member.server, self, to_string(member), call_timeout_ms},
+      link_(process, network, {member.address, self, to_string(member.name), call_timeout_ms},
             {.on_up = [this] { on_up(); },
              .on_down =
                  [this](bool gone) {

@@ -18,8 +18,8 @@ class MemberLink {
     std::function<void(GroupId, const server::MemberName&)> on_message_lost;
     std::function<void(const server::MemberName&, bool gone)> on_link_down;
   };
-  MemberLink(Process& process, Network& network, const std::string& self, const server::MemberName& member,
-             std::uint32_t call_timeout_ms, const Events& events);
+  MemberLink(Process& process, Network& network, const std::string& self,
+             const coordinator::ServerMember& member, std::uint32_t call_timeout_ms, const Events& events);
 
   // Waits for the connection when it is being made. Takes the place of a message of the group that is still
   // out.

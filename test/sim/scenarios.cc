@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "test/sim/faults.h"
 #include "test/sim/simulation.h"
 
 namespace dlm::sim {
@@ -132,6 +133,23 @@ void last_survivor(Simulation& sim) {
               "the group begins anew");
 }
 
+// The last of the set sleeps until another machine has its id and begins the group anew; then it wakes, with
+// requests waiting, and believes to lead.
+void server_started_twice(Simulation& sim) {
+  const GroupId group = sim.groups().front();
+  await_whole_set(sim, group);
+  ServerProcess* last = sim.primary_of(group);
+  for (ServerProcess* server : sim.servers())
+    if (server != last) sim.crash(*server, 30 * kSecond, true);
+  sim.require(sim.run_until([&] { return sim.in_sync(group) == 1 && last->serves(group); }, kPatience),
+              "one member is left");
+  sim.run_for(3 * silence(sim));
+  start_twice(sim, *last, true, sim.world().random.below(2 * kSecond));
+  const auto begun_anew = [&] { return sim.checks(group).times_lost() > 0 && !last->frozen(); };
+  sim.require(sim.run_until(begun_anew, kPatience), "the group begins anew, and the old primary goes on");
+  work_on(sim);
+}
+
 void total_loss(Simulation& sim) {
   const GroupId group = sim.groups().front();
   await_whole_set(sim, group);
@@ -233,6 +251,8 @@ const std::vector<Scenario>& all_scenarios() {
        death_before_answer},
       {"joiner-restarts", "a member restarts empty while its addition is on its way", joiner_restarts},
       {"last-survivor", "the last member in sync comes back without its state", last_survivor},
+      {"server-started-twice", "the last member in sync sleeps, its id is started elsewhere, it wakes",
+       server_started_twice},
       {"total-loss", "every replica of a group dies at once", total_loss},
       {"waiter-ends", "clients end while they wait in line", waiter_ends},
       {"coordinator-cut", "the primary is cut off from the coordinator alone", coordinator_cut},

@@ -117,7 +117,7 @@ ServerProcess::Life::Life(ServerProcess& process) : self(process), name(process.
 // As coordinator/lasting_coordinator.cc: a server outlives its sessions.
 void ServerProcess::Life::begin_session() {
   CoordinatorClient::Options options;
-  options.self = coordinator::ServerMember{name, name.server, self.options_.groups};
+  options.self = coordinator::ServerMember{name, self.name(), self.options_.groups};
   options.groups = self.options_.groups;
   options.session_timeout_ms = self.options_.session_timeout_ms;
   options.patience_ms = self.options_.session_timeout_ms + kRegisterGraceMs;
@@ -190,7 +190,7 @@ void ServerProcess::Life::follow_members() {
     if (member.name.server == name.server) continue;
     wanted.insert(member.name);
     if (links.contains(member.name)) continue;
-    links.emplace(member.name, std::make_unique<MemberLink>(self, self.network_, to_string(name), member.name,
+    links.emplace(member.name, std::make_unique<MemberLink>(self, self.network_, to_string(name), member,
                                                             self.options_.group.replica.silence_timeout_ms,
                                                             member_events));
   }
@@ -294,6 +294,7 @@ void ServerProcess::Life::turn(GroupId group) {
   self.observer_.on_turn(name, host.core, output);
   carry_out(group, host, output);
   arm(group, host);
+  if (self.freeze_wanted_) self.freeze_between_turns(*self.freeze_wanted_);
 }
 
 void ServerProcess::Life::carry_out(GroupId group, Host& host, GroupOutput& output) {
@@ -410,9 +411,11 @@ ServerProcess::ServerProcess(World& world, Network& network, const std::string& 
 ServerProcess::~ServerProcess() = default;
 
 void ServerProcess::begin_life() {
+  incarnation_ = ++*options_.incarnation;
   state_ = std::make_unique<Life>(*this);
 }
 void ServerProcess::end_life() {
+  freeze_wanted_.reset();
   state_.reset();
 }
 
@@ -433,6 +436,23 @@ const GroupCore* ServerProcess::core(GroupId group) const {
 bool ServerProcess::serves(GroupId group) const {
   const GroupCore* serving = core(group);
   return running() && serving != nullptr && serving->serving();
+}
+
+void ServerProcess::freeze_between_turns(bool asleep) {
+  if (!running()) return;
+  const bool in_turn = std::any_of(state_->hosts.begin(), state_->hosts.end(),
+                                   [](const auto& entry) { return entry.second.turn_scheduled; });
+  if (in_turn) {
+    freeze_wanted_ = asleep;
+    return;
+  }
+  freeze_wanted_.reset();
+  freeze(asleep);
+}
+
+void ServerProcess::go_on() {
+  freeze_wanted_.reset();
+  thaw();
 }
 
 void ServerProcess::step_down(GroupId group) {

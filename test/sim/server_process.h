@@ -1,10 +1,13 @@
 // A shard server: the shell around its GroupCores, as server/shard_node.cc, group_host.cc and lock_channel.cc
-// are in a real one. It decides nothing.
+// are in a real one. It decides nothing. Its name is that of its host; a server id is started on another host
+// when somebody gives the first one up, which may be too early.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -29,6 +32,8 @@ class ServerObserver {
 class ServerProcess final : public Process {
  public:
   struct Options {
+    std::string id;
+    std::uint64_t* incarnation = nullptr;  // the last one that any host gave this id
     std::vector<GroupId> groups;
     server::GroupOptions group;  // replica.group and .self are filled in
     std::uint32_t session_timeout_ms = 4'000;
@@ -39,13 +44,17 @@ class ServerProcess final : public Process {
   ~ServerProcess() override;
 
   // Of this life. The core is null when there is none yet.
-  server::MemberName member() const { return {name(), life()}; }
+  server::MemberName member() const { return {options_.id, incarnation_}; }
+  const std::string& id() const { return options_.id; }
   const server::GroupCore* core(GroupId group) const;
   bool serves(GroupId group) const;
 
   // --- faults ---
   void step_down(GroupId group);
   void slow_turns(TimeUs delay) { extra_turn_delay_ = delay; }
+  // Freezes it when it has decided nothing that it has not carried out; see freeze().
+  void freeze_between_turns(bool asleep);
+  void go_on();  // from that, or before it has come to it
 
   Endpoint* acceptor() override;
 
@@ -59,7 +68,9 @@ class ServerProcess final : public Process {
   Network& network_;
   Options options_;
   ServerObserver& observer_;
+  std::uint64_t incarnation_ = 0;
   TimeUs extra_turn_delay_ = 0;
+  std::optional<bool> freeze_wanted_;  // asleep?
   std::unique_ptr<Life> state_;
 };
 

@@ -16,6 +16,7 @@ constexpr TimeUs kSafetyMax = 600 * kSecond;  // groups that are lost over and o
 constexpr TimeUs kLivenessMax = 90 * kSecond;
 constexpr TimeUs kGoneMax = 30 * kSecond;  // for what closed clients leave behind
 constexpr TimeUs kSupervision = 50 * kMs;
+constexpr TimeUs kGivenUpEnd = kSecond;  // after the faults
 
 Clock some_clock(Random& random, Clock::Kind kind, std::uint32_t drift_ppm_max) {
   const auto drift = static_cast<std::int64_t>(random.below(2 * drift_ppm_max + 1)) - drift_ppm_max;
@@ -71,18 +72,9 @@ void Simulation::build() {
                                          [this](const std::string& resource) -> const GroupChecks& {
                                            return *checks_.at(ring_.group_of(coordinator::hash_of(resource)));
                                          });
-  const auto add = [this]<class T>(std::unique_ptr<T> process, std::vector<T*>& list) {
-    network_.add(*process);
-    list.push_back(process.get());
-    restart_at_[process->node()] = world_.random.below(200 * kMs);
-    owned_.push_back(std::move(process));
-  };
   for (std::uint32_t i = 1; i <= shape_.servers; ++i) {
-    ServerProcess::Options options{groups_, shape_.group, shape_.session_timeout_ms, shape_.turn_delay};
-    add(std::make_unique<ServerProcess>(
-            world_, network_, "s" + std::to_string(i),
-            some_clock(world_.random, Clock::Kind::monotonic, shape_.drift_ppm_max), options, *this),
-        servers_);
+    const std::string id = "s" + std::to_string(i);
+    servers_.push_back(add_server(id, id));
   }
   std::vector<std::string> routers;
   for (std::uint32_t i = 1; i <= shape_.routers; ++i) {
@@ -93,21 +85,40 @@ void Simulation::build() {
     options.doubled_percent = shape_.doubled_percent;
     options.doubled_delay = shape_.duration / 4;
     routers.push_back("router" + std::to_string(i));
-    add(std::make_unique<RouterNode>(world_, network_, routers.back(),
-                                     some_clock(world_.random, Clock::Kind::monotonic, shape_.drift_ppm_max),
-                                     options),
-        routers_);
+    auto router = std::make_unique<RouterNode>(
+        world_, network_, routers.back(),
+        some_clock(world_.random, Clock::Kind::monotonic, shape_.drift_ppm_max), options);
+    routers_.push_back(router.get());
+    add(std::move(router));
   }
   for (std::uint32_t i = 1; i <= shape_.clients; ++i) {
     ClientProcess::Options options;
     options.routers = routers;
     options.core.ttl_ms = shape_.ttl_ms;
     options.doubled_percent = shape_.doubled_percent;
-    add(std::make_unique<ClientProcess>(
-            world_, network_, "c" + std::to_string(i),
-            some_clock(world_.random, Clock::Kind::boottime, shape_.drift_ppm_max), options, *workload_),
-        clients_);
+    auto client = std::make_unique<ClientProcess>(
+        world_, network_, "c" + std::to_string(i),
+        some_clock(world_.random, Clock::Kind::boottime, shape_.drift_ppm_max), options, *workload_);
+    clients_.push_back(client.get());
+    add(std::move(client));
   }
+}
+
+void Simulation::add(std::unique_ptr<Process> process) {
+  network_.add(*process);
+  restart_at_[process->node()] = world_.random.below(200 * kMs);
+  owned_.push_back(std::move(process));
+}
+
+ServerProcess* Simulation::add_server(const std::string& id, const std::string& host) {
+  ServerProcess::Options options{id,           &incarnations_[id],        groups_,
+                                 shape_.group, shape_.session_timeout_ms, shape_.turn_delay};
+  auto server = std::make_unique<ServerProcess>(
+      world_, network_, host, some_clock(world_.random, Clock::Kind::boottime, shape_.drift_ppm_max), options,
+      *this);
+  ServerProcess* added = server.get();
+  add(std::move(server));
+  return added;
 }
 
 // --- the cluster -----------------------------------------------------------------------------------------
@@ -212,10 +223,25 @@ void Simulation::restart(Process& process) {
   process.start();
 }
 
+void Simulation::start_elsewhere(ServerProcess& old) {
+  given_up_.push_back(&old);
+  ServerProcess* next = add_server(old.id(), old.id() + "-" + std::to_string(given_up_.size()));
+  // What mends a host without power mends its way to every other host.
+  for (Process* other : network_.processes()) {
+    if (!without_power_[other->node()]) continue;
+    network_.cut(*next, *other);
+    network_.cut(*other, *next);
+  }
+  std::replace(servers_.begin(), servers_.end(), &old, next);
+  world_.note(old.name(), "is given up: " + old.id() + " is started on " + next->name());
+  restart(*next);
+}
+
 // Whoever died is started again after a while.
 void Simulation::supervise() {
   for (const auto& process : owned_) {
     if (process->alive()) continue;
+    if (std::find(given_up_.begin(), given_up_.end(), process.get()) != given_up_.end()) continue;
     if (closing_ && dynamic_cast<ClientProcess*>(process.get()) != nullptr) continue;
     auto [due, is_new] = restart_at_.try_emplace(process->node(), 0);
     if (is_new) due->second = world_.now() + supervision_.below(2 * kSecond);
@@ -238,6 +264,10 @@ void Simulation::stop_faults() {
   faults_stopped_ = true;
   while (!heals_.empty()) heals_.extract(heals_.begin()).mapped()();
   network_.set_filter({});
+  // Else one that was given up might win its id back, and keep the next one out for ever.
+  world_.after(kGivenUpEnd, [this] {
+    for (ServerProcess* old : given_up_) crash(*old, 0);
+  });
 }
 
 // --- checks that need the whole --------------------------------------------------------------------------

@@ -78,11 +78,19 @@ class Simulation final : public ServerObserver {
   void crash(Process& process, TimeUs down, bool power_lost = false);
   // Undoes a fault after a time, or when the faults stop.
   void heal_after(TimeUs time, std::function<void()> heal);
+  // Another host takes over the id of a server whose old process may live on: that is not started again, and
+  // ends soon after the faults. REQUIRES: can_start_elsewhere().
+  void start_elsewhere(ServerProcess& old);
+  bool can_start_elsewhere() const { return owned_.size() < kProcessesMax; }
   void count_strike() { ++strikes_; }
   bool faults_stopped() const { return faults_stopped_; }
 
  private:
+  static constexpr std::size_t kProcessesMax = 60;
+
   void build();
+  void add(std::unique_ptr<Process> process);
+  ServerProcess* add_server(const std::string& id, const std::string& host);
   void run_safety();
   void run_liveness();
   void run_scenario();
@@ -118,6 +126,8 @@ class Simulation final : public ServerObserver {
   std::vector<ClientProcess*> clients_;
   std::map<NodeId, TimeUs> restart_at_;
   std::map<NodeId, bool> without_power_;
+  std::map<std::string, std::uint64_t> incarnations_;  // the last of each server id
+  std::vector<ServerProcess*> given_up_;               // another host has their id
   std::map<std::uint64_t, std::function<void()>> heals_;
   std::uint64_t last_heal_ = 0;
   bool faults_stopped_ = false;

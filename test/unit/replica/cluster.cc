@@ -156,19 +156,21 @@ void Cluster::receive(Node& node, Event& event) {
 
 void Cluster::to_coordinator(const Event& event) {
   if (const auto* proposal = std::get_if<Proposal>(&event.what)) {
-    // A session that ended can't write.
-    const bool lives = std::binary_search(alive_.begin(), alive_.end(), event.from);
+    // A session that ended can't write; but a process that lives may have begun another, without being
+    // registered in it.
+    const auto sender = nodes_.find(event.from.server);
+    const bool lives = std::binary_search(alive_.begin(), alive_.end(), event.from) ||
+                       (sender != nodes_.end() && sender->second.name == event.from);
     const bool accepted = lives && proposal->expected_version == record_.version;
     if (accepted && proposal->config.era != record_.config.era && record_.version != 0) begin_anew();
     if (accepted) {
-      last_write_ms_[event.from] = std::max(last_write_ms_[event.from], event.sent_ms);
       record_ = {record_.version + 1, proposal->config};
       publish();
     }
     events_.push_back({{}, event.from, ProposalResult{accepted}, now_ms_});
   } else if (const auto* touch = std::get_if<Touch>(&event.what)) {
     const bool lives = std::binary_search(alive_.begin(), alive_.end(), event.from);
-    if (lives) last_write_ms_[event.from] = std::max(last_write_ms_[event.from], touch->sent_ms);
+    if (lives) last_touch_ms_[event.from] = std::max(last_touch_ms_[event.from], touch->sent_ms);
     events_.push_back({{}, event.from, TouchResult{lives, touch->sent_ms}, now_ms_});
   }
 }
@@ -268,7 +270,7 @@ void Cluster::apply(Node& node, const Batch& batch) {
   if (!leads) return;
   committing_epoch_ = std::max(committing_epoch_, replica.epoch());
   if (record_.config.in_sync == std::vector<MemberName>{node.name}) {
-    const TimeMs limit = last_write_ms_[node.name] + options_.coordinator_timeout_ms;
+    const TimeMs limit = last_touch_ms_[node.name] + options_.coordinator_timeout_ms;
     if (now_ms_ >= limit) fail(node.name.server + " commits alone without the coordinator");
   }
   const auto own = node.own.find(batch.index);

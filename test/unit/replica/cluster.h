@@ -146,7 +146,7 @@ class Cluster {
 
   VersionedConfig record_;
   std::vector<MemberName> alive_;
-  std::map<MemberName, TimeMs> last_write_ms_;  // when the last write that arrived was sent
+  std::map<MemberName, TimeMs> last_touch_ms_;  // when the last touch that arrived was sent
 
   std::map<LogIndex, Batch> committed_;  // by anybody
   std::map<Epoch, MemberName> epoch_owners_;

@@ -35,7 +35,7 @@ TEST(ReplicaCommit, RacingCreatorsGetOneRecordByCompareAndSet) {
   for (const char* server : {"s1", "s2", "s3"}) cluster.start(server);
   for (const char* server : {"s1", "s2", "s3"}) cluster.cut(server, "zk");
   cluster.run_for(100);
-  EXPECT_EQ(cluster.events().size(), 3U) << "each has proposed, none has seen another's success";
+  EXPECT_EQ(cluster.events().size(), 6U) << "each has proposed and touched, none has seen another's success";
   cluster.heal();
   cluster.run_for(500);
   EXPECT_EQ(cluster.record().config.epoch, Epoch(1));

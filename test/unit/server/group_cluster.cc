@@ -18,7 +18,8 @@ GroupCluster::GroupCluster(int members, const GroupOptions& options) : options_(
 
 void GroupCluster::start(const std::string& server) {
   Node& node = nodes_.at(server);
-  node = Node{MemberName{server, ++incarnations_}, nullptr, false, true, true};
+  node = Node{};
+  node.name = MemberName{server, ++incarnations_};
   GroupOptions options = options_;
   options.replica.self = node.name;
   node.core = std::make_unique<GroupCore>(options);
@@ -55,9 +56,14 @@ void GroupCluster::cut_from_coordinator(const std::string& server) {
   nodes_.at(server).sees_coordinator = false;
 }
 
+void GroupCluster::hold_touches(const std::string& server) {
+  nodes_.at(server).touches = false;
+}
+
 // The write that was under way has arrived after all.
 void GroupCluster::reach_coordinator(const std::string& server) {
   nodes_.at(server).sees_coordinator = true;
+  nodes_.at(server).touches = true;
   nodes_.at(server).core->on_touched(true, now_ms_, now());
   changed_ = true;
 }
@@ -147,7 +153,7 @@ void GroupCluster::carry_out(const std::string& server, GroupOutput& output) {
     if (accepted) tell_views();
     changed_ = true;
   }
-  if (output.touch_coordinator && node.sees_coordinator) {
+  if (output.touch_coordinator && node.sees_coordinator && node.touches) {
     node.core->on_touched(true, now_ms_, now());
     changed_ = true;
   }

@@ -32,6 +32,9 @@ class GroupCluster {
   void mend(const std::string& server);
   // What the coordinator says reaches this member no more.
   void cut_from_coordinator(const std::string& server);
+  // Its touches are not answered.
+  void hold_touches(const std::string& server);
+  // Undoes both.
   void reach_coordinator(const std::string& server);
 
   // --- time ---
@@ -79,6 +82,7 @@ class GroupCluster {
     std::unique_ptr<GroupCore> core;
     bool cut_off = false;
     bool sees_coordinator = true;
+    bool touches = true;  // are answered
     bool registered = true;
   };
   struct Message {

@@ -646,5 +646,30 @@ TEST_F(GroupCoreTest, WhoWaitsWhileAPrimaryAlonePausesIsToldOfTheGrant) {
   EXPECT_EQ(cluster_->take_later(2).size(), 1U) << "its router has seen no reason to ask again";
 }
 
+TEST_F(GroupCoreTest, WhatAPausedPrimaryCommitsAsItComesBackIsTold) {
+  begin(2);
+  ask(open_session(kAnn, "ann", 60'000));
+  ask(open_session(kBob, "bob", 60'000));
+  ask(acquire(kAnn, 1, "a"));
+  ask(acquire(kBob, 1, "a", kWaitForeverMs), 2);
+  cluster_->pass_ms(10'000);
+  const std::string left = primary();
+  cluster_->hold_touches(left);
+  const std::string lost = backup();
+  cluster_->cut_off(lost);
+  const RequestId request = cluster_->submit(left, {release(kAnn, 2, "a")});
+  cluster_->settle();
+  ASSERT_FALSE(cluster_->is_finished(request)) << "it is in the log";
+  cluster_->kill(lost);
+  cluster_->settle();
+  ASSERT_TRUE(cluster_->is_finished(request));
+  ASSERT_EQ(cluster_->answers(request)[0].status, Status::not_primary) << "alone, it pauses";
+  EXPECT_TRUE(cluster_->take_later(2).empty());
+  cluster_->reach_coordinator(left);
+  cluster_->settle();
+  ASSERT_EQ(primary(), left);
+  EXPECT_EQ(cluster_->take_later(2).size(), 1U) << "the release has given bob the lock";
+}
+
 }  // namespace
 }  // namespace dlm::server
