@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "coordinator/core/ring_change.h"
 #include "test/sim/coordinator_client.h"
 #include "test/sim/member_link.h"
 
@@ -20,6 +21,7 @@ namespace {
 constexpr TimeUs kLaterTimeout = 5 * kSecond;  // for a router to take its later answers
 constexpr std::uint32_t kRegisterGraceMs = 2'000;
 constexpr TimeUs kNewSessionPause = 200 * kMs;
+constexpr TimeUs kRingRetry = 500 * kMs;
 
 }  // namespace
 
@@ -44,6 +46,7 @@ struct ServerProcess::Life final : Endpoint {
     bool turn_scheduled = false;
     LocalMs armed_for = UINT64_MAX;
     std::map<server::RequestId, Asked> asked;
+    std::map<server::RequestId, TransferCalls::Name> local_moves;  // from groups that are led here, too
     std::map<server::ChannelId, Channel> channels;
     std::map<LinkId, server::ChannelId> channel_of;
   };
@@ -58,6 +61,7 @@ struct ServerProcess::Life final : Endpoint {
   void begin_session();
   void session_ended();
   void proposed(GroupId group, bool accepted);
+  void settle_ring_if_due();
   void fail(const std::string& why);
   // connections
   void on_message(LinkId link, Message&& message) override;
@@ -66,6 +70,7 @@ struct ServerProcess::Life final : Endpoint {
   void take(LinkId link, const Query& query);
   void take(LinkId link, Replicate&& message);
   void take(LinkId link, const LateTaken& taken);
+  void take(LinkId link, const MoveIn& move);
   server::ChannelId channel_of(Host& host, LinkId link);
   // the turn
   void schedule_turn(GroupId group, Host& host);
@@ -75,6 +80,10 @@ struct ServerProcess::Life final : Endpoint {
   void later(GroupId group, Host& host, GroupOutput::Later&& later);
   void send_later(GroupId group, Host& host, server::ChannelId id);
   void send(GroupId group, MemberLink::Content message);
+  void send(const server::Transfer& transfer);
+  void move_in(Host& host, server::RequestId request, const server::Transfer& transfer);
+  void arrived(Host& host, const GroupOutput::Arrived& arrival);
+  void transferred(const TransferCalls::Name& name, const server::TransferReply& reply);
   void consult_coordinator(GroupId group, Host& host, GroupOutput& output);
   void arm(GroupId group, Host& host);
 
@@ -82,7 +91,8 @@ struct ServerProcess::Life final : Endpoint {
   MemberName name;
   coordinator::ClusterView view;
   bool failed = false;
-  bool registered = false;       // at least once
+  bool registered = false;  // at least once
+  bool proposing_ring = false;
   std::vector<GroupId> unknown;  // groups with a proposal whose session ended before its outcome was known
   std::map<GroupId, Host> hosts;
   std::map<LinkId, std::string> greeted;  // and who they said they are
@@ -108,6 +118,9 @@ ServerProcess::Life::Life(ServerProcess& process) : self(process), name(process.
       host.core.on_link_down(member, gone, now());
       schedule_turn(group, host);
     }
+  };
+  member_events.on_transferred = [this](const TransferCalls::Name& arc, const server::TransferReply& reply) {
+    transferred(arc, reply);
   };
   begin_session();
 }
@@ -182,6 +195,22 @@ void ServerProcess::Life::on_view(const coordinator::ClusterView& next) {
     schedule_turn(group, host);
   }
   for (GroupId group : std::exchange(unknown, {})) proposed(group, false);
+  settle_ring_if_due();
+}
+
+// Every primary may end a change in which all groups are through, and one of them comes first.
+void ServerProcess::Life::settle_ring_if_due() {
+  if (failed || proposing_ring || !coordinator::all_done(view.ring, view.groups)) return;
+  const bool leads =
+      std::any_of(hosts.begin(), hosts.end(), [](const auto& host) { return host.second.core.serving(); });
+  if (!leads) return;
+  proposing_ring = true;
+  coordinator->propose_ring(view.ring.version, coordinator::settled(view.ring),
+                            [this](coordinator::WriteResult result) {
+                              proposing_ring = false;
+                              if (result == coordinator::WriteResult::accepted || failed) return;
+                              self.post(kRingRetry, [this] { settle_ring_if_due(); });
+                            });
 }
 
 void ServerProcess::Life::follow_members() {
@@ -210,6 +239,7 @@ void ServerProcess::Life::on_message(LinkId link, Message&& message) {
   if (auto* query = std::get_if<Query>(&message)) return take(link, *query);
   if (auto* replicate = std::get_if<Replicate>(&message)) return take(link, std::move(*replicate));
   if (auto* taken = std::get_if<LateTaken>(&message)) return take(link, *taken);
+  if (auto* move = std::get_if<MoveIn>(&message)) return take(link, *move);
 }
 
 void ServerProcess::Life::on_closed(LinkId link) {
@@ -309,6 +339,8 @@ void ServerProcess::Life::carry_out(GroupId group, Host& host, GroupOutput& outp
   }
   for (server::Append& message : output.appends) send(group, std::move(message));
   for (server::Install& message : output.installs) send(group, std::move(message));
+  for (const GroupOutput::Arrived& arrival : output.arrivals) arrived(host, arrival);
+  for (const server::Transfer& transfer : output.transfers) send(transfer);
   consult_coordinator(group, host, output);
 }
 
@@ -367,6 +399,58 @@ void ServerProcess::Life::send(GroupId group, MemberLink::Content message) {
   if (link != links.end()) return link->second->send(group, std::move(message));
   member_events.on_message_lost(group, to);  // not registered, so nobody knows its address
 }
+
+// --- arcs of other groups --------------------------------------------------------------------------------
+
+// To whom the record says leads the group: itself, for one.
+void ServerProcess::Life::send(const server::Transfer& transfer) {
+  const TransferCalls::Name arc{transfer.from, transfer.to, transfer.number};
+  auto record = view.groups.find(transfer.to);
+  const MemberName primary = record == view.groups.end() ? MemberName() : record->second.config.primary;
+  auto here = hosts.find(transfer.to);
+  if (primary == name && here != hosts.end()) {
+    const server::RequestId request(++ids);
+    here->second.local_moves[request] = arc;
+    return move_in(here->second, request, transfer);
+  }
+  auto link = links.find(primary);
+  if (link != links.end()) return link->second->send(transfer);
+  self.post(0, [this, arc] {
+    transferred(arc, {Status::unavailable, "it has no primary that is known", 0});
+  });
+}
+
+void ServerProcess::Life::take(LinkId link, const MoveIn& move) {
+  auto found = hosts.find(move.transfer.to);
+  if (found == hosts.end())
+    return self.network_.send(link, self, MovedIn{move.call, {Status::unavailable, "it is not here", 0}});
+  const server::RequestId request(++ids);
+  found->second.asked[request] = {link, move.call, {}};
+  move_in(found->second, request, move.transfer);
+}
+
+void ServerProcess::Life::move_in(Host& host, server::RequestId request, const server::Transfer& transfer) {
+  host.core.move_in(request, transfer, now());
+  schedule_turn(transfer.to, host);
+}
+
+void ServerProcess::Life::arrived(Host& host, const GroupOutput::Arrived& arrival) {
+  if (auto local = host.local_moves.extract(arrival.request); !local.empty()) {
+    return self.post(0, [this, arc = local.mapped(), reply = arrival.reply] { transferred(arc, reply); });
+  }
+  auto asked = host.asked.extract(arrival.request);
+  if (!asked.empty())
+    self.network_.send(asked.mapped().link, self, MovedIn{asked.mapped().call, arrival.reply});
+}
+
+void ServerProcess::Life::transferred(const TransferCalls::Name& arc, const server::TransferReply& reply) {
+  auto from = hosts.find(arc.from);
+  if (failed || from == hosts.end()) return;
+  from->second.core.on_transferred(arc.to, arc.number, reply, now());
+  schedule_turn(arc.from, from->second);
+}
+
+// --- the coordinator, from a turn ------------------------------------------------------------------------
 
 void ServerProcess::Life::consult_coordinator(GroupId group, Host& host, GroupOutput& output) {
   if (output.propose) {
