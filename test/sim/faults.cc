@@ -133,6 +133,7 @@ void strike_step_downs(Simulation& sim, Random& random) {
 }
 
 void strike_total_loss(Simulation& sim, Random& random) {
+  if (!sim.may_lose_group()) return;
   const GroupId group = random.pick(sim.groups());
   auto record = sim.ensemble().view().groups.find(group);
   if (record == sim.ensemble().view().groups.end()) return;
@@ -140,6 +141,10 @@ void strike_total_loss(Simulation& sim, Random& random) {
     if (server->alive() && record->second.config.has(server->member()))
       sim.crash(*server, some_time(sim, random), random.one_in(2));
   }
+}
+
+void strike_ring_changes(Simulation& sim, Random& random) {
+  if (sim.ring_admin() != nullptr && sim.may_change_ring()) sim.ring_admin()->do_something(random);
 }
 
 // --- a server started twice ------------------------------------------------------------------------------
@@ -279,6 +284,7 @@ const std::vector<Fault>& all_faults() {
       {"total-loss", "every replica of a group dies at once", strike_total_loss},
       {"second-starts", "a server is started elsewhere while its old process stands still",
        strike_second_starts},
+      {"ring-changes", "groups come into the ring and go, and arcs move", strike_ring_changes},
   };
   return kFaults;
 }

@@ -12,9 +12,11 @@
 
 #include "test/sim/beliefs.h"
 #include "test/sim/client_process.h"
+#include "test/sim/cluster_checks.h"
 #include "test/sim/ensemble.h"
 #include "test/sim/group_checks.h"
 #include "test/sim/network.h"
+#include "test/sim/ring_admin.h"
 #include "test/sim/router_node.h"
 #include "test/sim/server_process.h"
 #include "test/sim/shape.h"
@@ -34,6 +36,7 @@ struct Result {
   std::uint64_t takeovers = 0;
   std::uint64_t committed = 0;
   std::uint64_t groups_lost = 0;  // and begun anew
+  std::uint64_t arcs_moved = 0;
   std::uint64_t strikes = 0;
 };
 
@@ -56,6 +59,8 @@ class Simulation final : public ServerObserver {
   const std::vector<ClientProcess*>& clients() const { return clients_; }
   const std::vector<GroupId>& groups() const { return groups_; }
   const GroupChecks& checks(GroupId group) const { return *checks_.at(group); }
+  const ClusterChecks& cluster_checks() const { return cluster_checks_; }
+  RingAdmin* ring_admin() { return ring_admin_; }  // null: the ring stays
   const Workload& workload() const { return *workload_; }
   std::vector<Process*> everybody() const;
 
@@ -67,6 +72,10 @@ class Simulation final : public ServerObserver {
   bool is_lost(GroupId group) const;
   // Whether each of its groups has another living member in sync.
   bool is_spare(const ServerProcess& server) const;
+  // A group that is lost while arcs move knows neither what it had given away nor what it had been given, so
+  // the change can't end (a known limit). So none is lost then, and no change begins while one is lost.
+  bool may_lose_group() const;
+  bool may_change_ring() const;
 
   void run_for(TimeUs time);
   // False: it did not come true in time.
@@ -89,6 +98,8 @@ class Simulation final : public ServerObserver {
   static constexpr std::size_t kProcessesMax = 60;
 
   void build();
+  void build_checks();
+  void build_routers_and_clients();
   void add(std::unique_ptr<Process> process);
   ServerProcess* add_server(const std::string& id, const std::string& host);
   void run_safety();
@@ -101,6 +112,8 @@ class Simulation final : public ServerObserver {
   std::string what_is_missing() const;
   void check_heartbeats() const;
   void check_drained();
+  bool is_ring_settled() const;
+  void check_owners() const;
   void on_record(GroupId group, const coordinator::VersionedConfig& before,
                  const coordinator::VersionedConfig& now);
   // ServerObserver
@@ -115,15 +128,16 @@ class Simulation final : public ServerObserver {
   Network network_;
   Random supervision_;
   std::unique_ptr<Ensemble> ensemble_;
-  coordinator::Ring ring_;
   std::vector<GroupId> groups_;
   Beliefs beliefs_;
+  ClusterChecks cluster_checks_;
   std::map<GroupId, std::unique_ptr<GroupChecks>> checks_;
   std::unique_ptr<Workload> workload_;
   std::vector<std::unique_ptr<Process>> owned_;
   std::vector<ServerProcess*> servers_;
   std::vector<RouterNode*> routers_;
   std::vector<ClientProcess*> clients_;
+  RingAdmin* ring_admin_ = nullptr;
   std::map<NodeId, TimeUs> restart_at_;
   std::map<NodeId, bool> without_power_;
   std::map<std::string, std::uint64_t> incarnations_;  // the last of each server id

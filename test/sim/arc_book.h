@@ -1,0 +1,61 @@
+// Which group owns which hash at any moment, by the committed logs, and what is on its way from one group to
+// another: invariant 8. The models of the groups hand each other their content over it.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "test/sim/lock_model.h"
+#include "test/sim/world.h"
+
+namespace dlm::sim {
+
+class ArcBook {
+ public:
+  explicit ArcBook(const World& world) : world_(world) {}
+
+  // A log begins with these arcs. Nobody may own them, or have them on the way to somebody.
+  void begin(GroupId group, const std::vector<server::OwnedArc>& arcs);
+  // A group has lost everything: what it owned is nobody's.
+  void lose(GroupId group);
+  // It must own the arc, which from now on is nobody's.
+  void give(GroupId from, std::uint64_t number, LockModel::Piece piece);
+  // What was given under this number, for the group that it was given to. None: the group has it already,
+  // and a repeat does nothing.
+  std::optional<LockModel::Piece> take(GroupId by, GroupId from, std::uint64_t number);
+  // The group that gave it forgets it, so the other one must have it.
+  void forget(GroupId from, std::uint64_t number);
+
+  GroupId owner_of(std::uint64_t hash) const;  // none: nobody, or it is on its way
+  bool owns(GroupId group, std::uint64_t hash) const { return owner_of(hash) == group; }
+  std::vector<server::OwnedArc> arcs_of(GroupId group) const;  // sorted, neighbours merged
+  // Given and not forgotten, by number.
+  std::vector<std::uint64_t> outgoing_of(GroupId group) const;
+  bool any_outgoing() const { return !outgoing_.empty(); }
+  std::uint64_t taken() const { return taken_; }
+
+ private:
+  struct Outgoing {
+    server::OwnedArc arc;
+    std::optional<LockModel::Piece> piece;  // none: it has arrived
+  };
+  using Name = std::pair<GroupId, std::uint64_t>;
+
+  std::map<std::uint64_t, GroupId>::iterator cut(std::uint64_t at);
+  void assign(const server::OwnedArc& arc, GroupId owner);
+  bool is_all_of(const server::OwnedArc& arc, GroupId owner) const;
+  static std::string text_of(const Name& name);
+
+  const World& world_;
+  // From each hash up to the next one in the map. None: nobody.
+  std::map<std::uint64_t, GroupId> owners_{{0, GroupId()}};
+  std::map<Name, Outgoing> outgoing_;
+  std::map<Name, GroupId> receivers_;  // of all that ever was taken
+  std::uint64_t taken_ = 0;
+};
+
+}  // namespace dlm::sim
