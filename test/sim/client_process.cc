@@ -191,6 +191,7 @@ void ClientProcess::Life::take(ToClient& batch) {
     notice.generation = from.generation;
     notice.ttl_ms = from.ttl_ms;
     notice.cause = from.cause;
+    notice.moved_to = from.moved_to;
     core.session_notice(notice, now(), out);
   }
   for (const Answer& answer : batch.answers) {

@@ -70,6 +70,7 @@ void GroupChecks::on_submit(const MemberName& by, const GroupCore& core,
 }
 
 void GroupChecks::on_turn(const MemberName& by, const GroupCore& core, const GroupOutput& output) {
+  if (!lineages_.empty()) lineages_.back()->model.begin_turn();
   for (const server::Batch& batch : output.applied) applied(by, batch);
   for (const GroupOutput::Finished& finished : output.finished) {
     for (const Answer& answer : finished.answers) {

@@ -45,7 +45,7 @@ bool LockModel::Session::remembers(Sequence sequence) const {
 }
 
 const Outcome* LockModel::outcome(const OperationName& name) const {
-  auto found = outcomes_.find(by_base(name));
+  auto found = outcomes_.find(name);
   return found == outcomes_.end() ? nullptr : &found->second;
 }
 
@@ -107,8 +107,7 @@ const LockModel::Session* LockModel::find_session(SessionId id) const {
 
 // The client has spoken to it: it is a session like any other.
 void LockModel::heard(Session& session, const Operation& entry) {
-  session.id = entry.session;
-  session.adopted = false;
+  if (session.adopted) follow_generation(session, entry.session);
   session.acknowledge(entry.acked_below);
 }
 
@@ -156,9 +155,10 @@ void LockModel::end_waits_of(SessionId base, const Session& session, bool expire
   std::sort(waits.begin(), waits.end(), [](const auto& a, const auto& b) { return a.sequence < b.sequence; });
   for (const OperationName& name : waits) {
     touched.push_back(waits_.at(name));
-    end_wait(name, {expired ? Status::session_expired : Status::cancelled, EndCause::none, {}, 0});
+    const Outcome gone{expired ? Status::session_expired : Status::cancelled, EndCause::none, {}, 0};
+    end_wait(name, gone);
     // Of an adopted session nobody is told: who asks again begins anew.
-    if (session.adopted) outcomes_.erase(name);
+    if (!session.adopted) outcomes_[{session.id, name.sequence}] = gone;
   }
 }
 
@@ -210,8 +210,8 @@ void LockModel::serve(const Operation& entry) {
 
 // A repeat does nothing, nor does what comes only after the client has said that it has the answer.
 bool LockModel::came_before(const Operation& entry, const Session& session, bool owned) const {
-  const OperationName name = by_base({entry.session, entry.sequence});
-  if (outcomes_.contains(name) || waits_.contains(name)) return true;
+  const OperationName name{entry.session, entry.sequence};
+  if (outcomes_.contains(name) || waits_.contains(by_base(name))) return true;
   return owned && entry.sequence < session.acked_below;
 }
 
@@ -231,7 +231,7 @@ bool LockModel::is_malformed(const Operation& entry) const {
 }
 
 void LockModel::conclude(const Operation& entry, const Outcome& outcome) {
-  outcomes_[by_base({entry.session, entry.sequence})] = outcome;
+  outcomes_[{entry.session, entry.sequence}] = outcome;
   sessions_.at(base_of(entry.session)).remember(entry.sequence, place_of(entry.resource));
 }
 
@@ -341,7 +341,7 @@ void LockModel::cancel(const Operation& entry) {
   // One that has not come yet never will be executed.
   Session& session = sessions_.at(target.session);
   if (target.sequence >= session.acked_below) {
-    outcomes_.try_emplace(target, cancelled);
+    outcomes_.try_emplace({entry.session, entry.target}, cancelled);
     session.remember(target.sequence, place_of(entry.resource));
   }
   conclude(entry, cancelled);
@@ -354,7 +354,7 @@ const LockModel::Hold* LockModel::hold_of(SessionId base, Sequence acquire,
   const Session& session = sessions_.at(base);
   const Lock* lock = this->lock(resource);
   if (lock == nullptr) return nullptr;
-  const Outcome* came_to = session.remembers(acquire) ? outcome({base, acquire}) : nullptr;
+  const Outcome* came_to = session.remembers(acquire) ? outcome({session.id, acquire}) : nullptr;
   for (const Hold& hold : lock->holders) {
     if (hold.session != base) continue;
     if (hold.waited && hold.acquire == acquire) return &hold;
@@ -409,9 +409,9 @@ void LockModel::end_wait(const OperationName& name, const Outcome& outcome) {
 void LockModel::wait_over(const OperationName& name, const Outcome& outcome) {
   const std::string resource = waits_.at(name);
   waits_.erase(name);
-  outcomes_[name] = outcome;
   auto session = sessions_.find(name.session);
   if (session == sessions_.end()) return;
+  outcomes_[{session->second.id, name.sequence}] = outcome;
   const std::vector<Hold>& holders = locks_.at(resource).holders;
   const bool has_hold = std::any_of(holders.begin(), holders.end(), [&](const Hold& hold) {
     return hold.session == name.session && hold.acquire == name.sequence && hold.waited;

@@ -14,6 +14,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -114,10 +115,15 @@ class LockModel {
       : group_(group), arcs_(arcs), limits_(limits), events_(std::move(events)) {}
 
   void apply(const Operation& entry);
+  // What is applied until the next call is one turn of a server, which answers after it.
+  void begin_turn() { given_waits_.clear(); }
 
   // What the operation came to; null: nothing yet, or it never came.
   const Outcome* outcome(const OperationName& name) const;
-  bool is_waiting(const OperationName& name) const { return waits_.contains(by_base(name)); }
+  // Now, or in this turn until it went with its arc.
+  bool is_waiting(const OperationName& name) const {
+    return waits_.contains(by_base(name)) || given_waits_.contains(by_base(name));
+  }
   bool is_live(SessionId session) const { return find_session(session) != nullptr; }
   Sequence acked_below(SessionId session) const;
   const Lock* lock(const std::string& resource) const;
@@ -180,6 +186,8 @@ class LockModel {
   void install(const Piece::Session& from);
   void install(const std::string& resource, const Lock& lock);
   Session& adopt(const Piece::Session& from);
+  std::vector<OperationName> names_of(SessionId base, const Session& session) const;
+  void follow_generation(Session& session, SessionId id);
   void forget_adopted(SessionId base, const Session& session);
   void changed(const std::string& resource) {
     if (events_.on_change) events_.on_change(resource);
@@ -193,8 +201,9 @@ class LockModel {
   std::map<SessionId, Session> sessions_;               // by base
   std::map<std::string, SessionId, std::less<>> live_;  // of each client: the base of its session
   std::map<SessionId, bool> ended_;                     // by the client itself?
-  std::unordered_map<OperationName, Outcome, OperationNameHash> outcomes_;
-  std::unordered_map<OperationName, std::string, OperationNameHash> waits_;  // where
+  std::unordered_map<OperationName, Outcome, OperationNameHash> outcomes_;   // by the session's id
+  std::unordered_map<OperationName, std::string, OperationNameHash> waits_;  // where; by its base
+  std::unordered_set<OperationName, OperationNameHash> given_waits_;
   std::set<std::pair<std::string, FencingToken>> expired_tokens_;  // by name: groups may give equal ones
   FencingToken last_token_;
   std::uint64_t last_move_ = 0;

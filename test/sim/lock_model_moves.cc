@@ -57,6 +57,7 @@ void LockModel::give_locks(Piece& piece, std::set<SessionId>& sessions) {
     for (const Wait& wait : lock->second.queue) {
       sessions.insert(wait.name.session);
       waits_.erase(wait.name);
+      given_waits_.insert(wait.name);
     }
     piece.locks.insert(locks_.extract(lock));
   }
@@ -68,7 +69,7 @@ void LockModel::give_sessions(Piece& piece, const std::set<SessionId>& sessions)
   for (const auto& [base, session] : sessions_) {
     Piece::Session out{base, session.client, session.acked_below, {}, {}};
     const auto take = [&](Sequence sequence, Place place, std::vector<Piece::Memory>& to) {
-      if (goes_along(piece.arc, place)) to.push_back({sequence, place, outcomes_.at({base, sequence})});
+      if (goes_along(piece.arc, place)) to.push_back({sequence, place, outcomes_.at({session.id, sequence})});
     };
     for (const auto& [sequence, place] : session.answers) take(sequence, place, out.answers);
     for (const auto& [sequence, place] : session.ended_waits) take(sequence, place, out.ended_waits);
@@ -104,14 +105,14 @@ void LockModel::install(const Piece::Session& from) {
   session.acknowledge(from.acked_below);
   for (const Piece::Memory& answer : from.answers) {
     if (answer.sequence < session.acked_below) continue;
-    outcomes_.try_emplace({from.base, answer.sequence}, answer.outcome);
+    outcomes_.try_emplace({session.id, answer.sequence}, answer.outcome);
     session.remember(answer.sequence, answer.place);
   }
   for (const Piece::Memory& ended : from.ended_waits) {
     const bool is_known = std::any_of(session.ended_waits.begin(), session.ended_waits.end(),
                                       [&](const auto& other) { return other.first == ended.sequence; });
     if (is_known) continue;
-    outcomes_.try_emplace({from.base, ended.sequence}, ended.outcome);
+    outcomes_.try_emplace({session.id, ended.sequence}, ended.outcome);
     session.remember_wait(ended.sequence, ended.place);
   }
 }
@@ -130,23 +131,43 @@ LockModel::Session& LockModel::adopt(const Piece::Session& from) {
 void LockModel::install(const std::string& resource, const Lock& lock) {
   for (const Hold& hold : lock.holders) {
     if (!hold.session || !hold.waited) continue;
-    outcomes_.try_emplace({hold.session, hold.acquire}, Outcome{Status::ok, EndCause::none, hold.token, 1});
+    outcomes_.try_emplace({sessions_.at(hold.session).id, hold.acquire},
+                          Outcome{Status::ok, EndCause::none, hold.token, 1});
   }
   for (const Wait& wait : lock.queue) waits_[wait.name] = resource;
   locks_[resource] = lock;
   changed(resource);
 }
 
+// What is known of operations of an adopted session. Nothing else was done under its id.
+std::vector<OperationName> LockModel::names_of(SessionId base, const Session& session) const {
+  std::vector<OperationName> names;
+  for (const auto& [sequence, place] : session.answers) names.push_back({session.id, sequence});
+  for (const auto& [sequence, place] : session.ended_waits) names.push_back({session.id, sequence});
+  for (const auto& [resource, lock] : locks_) {
+    for (const Hold& hold : lock.holders)
+      if (hold.session == base) names.push_back({session.id, hold.acquire});
+  }
+  return names;
+}
+
+// The client turns out to be at this generation: the session is of that one.
+void LockModel::follow_generation(Session& session, SessionId id) {
+  for (const OperationName& name : names_of(base_of(id), session)) {
+    auto known = outcomes_.extract(name);
+    if (known.empty()) continue;
+    known.key().session = id;
+    outcomes_.insert(std::move(known));
+  }
+  session.id = id;
+  session.adopted = false;
+}
+
 // What came along is gone with it, so that a repeat of it is done anew. (The group that it came from has the
 // answers as well, and is where a client asks that has not heard of this one; see ARCHITECTURE.md, "Not
 // covered".)
 void LockModel::forget_adopted(SessionId base, const Session& session) {
-  for (const auto& [sequence, place] : session.answers) outcomes_.erase({base, sequence});
-  for (const auto& [sequence, place] : session.ended_waits) outcomes_.erase({base, sequence});
-  for (const auto& [resource, lock] : locks_) {
-    for (const Hold& hold : lock.holders)
-      if (hold.session == base) outcomes_.erase({base, hold.acquire});
-  }
+  for (const OperationName& name : names_of(base, session)) outcomes_.erase(name);
 }
 
 }  // namespace dlm::sim

@@ -1,6 +1,10 @@
 #include "test/sim/messages.h"
 
+#include <cinttypes>
+#include <cstdio>
+
 #include "schema/text.h"
+#include "server/core/lock_table_arcs.h"
 
 namespace dlm::sim {
 namespace {
@@ -73,6 +77,12 @@ std::string text_of(const server::Append& append) {
   return text + ", batches to " + std::to_string(append.batches.back().index.value);
 }
 
+std::string text_of(const server::OwnedArc& arc) {
+  char text[40];
+  std::snprintf(text, sizeof text, "%016" PRIx64 "-%016" PRIx64, arc.begin, arc.end);
+  return text;
+}
+
 std::string text_of(const server::Transfer& transfer) {
   std::string text = to_string(transfer.from) + " to " + to_string(transfer.to);
   if (transfer.number == 0) return text + " asks whether arcs would be taken";
@@ -101,6 +111,9 @@ std::string describe(const Operation& op) {
   if (names_a_lock(op)) text += " " + printable(op.resource);
   if (op.kind == OperationKind::acquire && op.mode == LockMode::shared) text += " shared";
   if (op.token) text += " token " + std::to_string(op.token.value);
+  std::vector<server::OwnedArc> arcs;
+  if (op.kind == OperationKind::move_out && server::decode_arcs(op.resource, arcs))
+    text += " " + text_of(arcs.front());
   return text;
 }
 
