@@ -121,17 +121,20 @@ void LockModel::open(const Operation& entry) {
     if (known->client == entry.client_id) heard(*known, entry);
     return;
   }
-  if (auto other = live_.find(entry.client_id); other != live_.end()) {
-    const SessionId base = other->second;
-    if (base != base_of(entry.session) || sessions_.at(base).id > entry.session) return;
+  const SessionId base = base_of(entry.session);
+  auto live = live_.find(entry.client_id);
+  if (live != live_.end() && live->second != base) return;
+  // An earlier generation, which may have come with an arc beside another live one.
+  if (auto earlier = sessions_.find(base); earlier != sessions_.end()) {
+    if (earlier->second.id > entry.session) return;
     end_session(base, true);
   }
   Session session;
   session.id = entry.session;
   session.client = entry.client_id;
   session.acknowledge(entry.acked_below);
-  live_[session.client] = base_of(entry.session);
-  sessions_.insert_or_assign(base_of(entry.session), std::move(session));
+  live_[session.client] = base;
+  sessions_.emplace(base, std::move(session));
 }
 
 // Its waits are gone, and its holds but for the detached ones; then others get their turn.
