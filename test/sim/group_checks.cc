@@ -70,7 +70,6 @@ void GroupChecks::on_submit(const MemberName& by, const GroupCore& core,
 }
 
 void GroupChecks::on_turn(const MemberName& by, const GroupCore& core, const GroupOutput& output) {
-  if (!lineages_.empty()) lineages_.back()->model.begin_turn();
   for (const server::Batch& batch : output.applied) applied(by, batch);
   for (const GroupOutput::Finished& finished : output.finished) {
     for (const Answer& answer : finished.answers) {
@@ -222,7 +221,7 @@ void GroupChecks::check_answer(const MemberName& by, const Answer& answer) const
   };
   switch (answer.status) {
     case Status::queued:
-      if (outcome == nullptr && !model.is_waiting(name)) disagrees("which is not in the committed log");
+      if (outcome == nullptr && !model.has_waited(name)) disagrees("which is not in the committed log");
       return;
     case Status::stale:
       if (model.is_live(answer.session) && answer.sequence >= model.acked_below(answer.session))

@@ -115,13 +115,11 @@ class LockModel {
       : group_(group), arcs_(arcs), limits_(limits), events_(std::move(events)) {}
 
   void apply(const Operation& entry);
-  // What is applied until the next call is one turn of a server, which answers after it.
-  void begin_turn() { given_waits_.clear(); }
 
   // What the operation came to; null: nothing yet, or it never came.
   const Outcome* outcome(const OperationName& name) const;
-  // Now, or in this turn until it went with its arc.
-  bool is_waiting(const OperationName& name) const {
+  // Now, or until it went with its arc: a primary may apply both before it answers.
+  bool has_waited(const OperationName& name) const {
     return waits_.contains(by_base(name)) || given_waits_.contains(by_base(name));
   }
   bool is_live(SessionId session) const { return find_session(session) != nullptr; }

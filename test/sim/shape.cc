@@ -1,6 +1,7 @@
 #include "test/sim/shape.h"
 
 #include "test/sim/faults.h"
+#include "test/sim/scenarios.h"
 
 namespace dlm::sim {
 namespace {
@@ -44,12 +45,14 @@ void draw_group(server::GroupOptions& group, Random& random) {
 }
 
 // Few and large arcs, as each of them costs a simulation about as much as a lock that is taken.
-void draw_ring(Shape& shape, Random& random) {
+void draw_ring(Shape& shape, bool in_scenario, Random& random) {
   shape.spare_groups = 1;
   shape.groups = one_of<std::uint32_t>(random, {2, 3, 3, 4});
   const double weight = one_of<double>(random, {0.01, 0.01, 0.02, 0.05});
   shape.weights = {weight, weight * 2, weight * 3};
   shape.group.moves_under_way_max = one_of<std::size_t>(random, {1, 4, 64});
+  // Stories need moves that take more than a moment.
+  if (in_scenario) shape.group.moves_under_way_max = one_of<std::size_t>(random, {1, 4});
   shape.group.move_locks_max = one_of<std::size_t>(random, {1, 3, 1'000});
   // What begins a group anew goes on by itself for long, and none may be lost while arcs move.
   shape.faults.erase("second-starts");
@@ -79,8 +82,10 @@ Shape draw_shape(const SimulationOptions& options, Random& random) {
   if (options.draw_faults && options.scenario.empty()) shape.faults = draw_faults(random);
   if (shape.faults.contains("drift")) shape.drift_ppm_max = 10'000;
   if (shape.faults.contains("doubled-retries")) shape.doubled_percent = 20;
-  if (shape.faults.contains("ring-changes")) draw_ring(shape, random);
-  if (!options.scenario.empty()) {
+  const Scenario* scenario = find_scenario(options.scenario);
+  if (shape.faults.contains("ring-changes") || (scenario != nullptr && scenario->changes_ring))
+    draw_ring(shape, scenario != nullptr, random);
+  if (scenario != nullptr) {
     // Stories need somebody to take over, and clients that work throughout.
     shape.servers = 3;
     shape.clients = 6;

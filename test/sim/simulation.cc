@@ -311,6 +311,7 @@ void Simulation::on_submit(const server::MemberName& by, const server::GroupCore
 void Simulation::on_turn(const server::MemberName& by, const server::GroupCore& core,
                          const server::GroupOutput& output) {
   checks_.at(core.group())->on_turn(by, core, output);
+  if (turn_watcher_) turn_watcher_(core, output);
   if (core.pending_operations() > 2 * shape_.group.pending_operations_max)
     world_.violated(to_string(by) + " has more operations pending than its limit");
 }
@@ -391,7 +392,6 @@ bool Simulation::is_ring_settled() const {
   return !ensemble_->view().ring.changing() && !cluster_checks_.arcs().any_outgoing();
 }
 
-// Invariant 8 in the end: every hash has an owner, and it is the ring's.
 void Simulation::check_owners() const {
   const coordinator::Ring ring(ensemble_->view().ring);
   for (GroupId group : groups_) {

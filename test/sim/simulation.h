@@ -53,6 +53,7 @@ class Simulation final : public ServerObserver {
   World& world() { return world_; }
   Network& network() { return network_; }
   Ensemble& ensemble() { return *ensemble_; }
+  const coordinator::ClusterView& cluster_view() const { return ensemble_->view(); }
   const Shape& shape() const { return shape_; }
   const std::vector<ServerProcess*>& servers() const { return servers_; }
   const std::vector<RouterNode*>& routers() const { return routers_; }
@@ -80,6 +81,13 @@ class Simulation final : public ServerObserver {
   void run_for(TimeUs time);
   // False: it did not come true in time.
   bool run_until(const std::function<bool()>& condition, TimeUs limit);
+  // Called after each turn of a group on a server, before what it decided is carried out.
+  using TurnWatcher = std::function<void(const server::GroupCore&, const server::GroupOutput&)>;
+  void watch_turns(TurnWatcher watcher) { turn_watcher_ = std::move(watcher); }
+  // No change of the ring is under way, and no arc.
+  bool is_ring_settled() const;
+  // Invariant 8 when it is settled: every hash has an owner, and it is the ring's.
+  void check_owners() const;
   // For scenarios, which know what must happen.
   void require(bool condition, const std::string& what);
 
@@ -112,8 +120,6 @@ class Simulation final : public ServerObserver {
   std::string what_is_missing() const;
   void check_heartbeats() const;
   void check_drained();
-  bool is_ring_settled() const;
-  void check_owners() const;
   void on_record(GroupId group, const coordinator::VersionedConfig& before,
                  const coordinator::VersionedConfig& now);
   // ServerObserver
@@ -138,6 +144,7 @@ class Simulation final : public ServerObserver {
   std::vector<RouterNode*> routers_;
   std::vector<ClientProcess*> clients_;
   RingAdmin* ring_admin_ = nullptr;
+  TurnWatcher turn_watcher_;
   std::map<NodeId, TimeUs> restart_at_;
   std::map<NodeId, bool> without_power_;
   std::map<std::string, std::uint64_t> incarnations_;  // the last of each server id

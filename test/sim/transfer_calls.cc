@@ -5,6 +5,15 @@
 
 namespace dlm::sim {
 
+TransferCalls::~TransferCalls() {
+  if (!process_.alive()) return;
+  for (const auto& [name, call] : out_) {
+    process_.post(0, [told = told_, arc = name] {
+      told(arc, {Status::unavailable, "it left the cluster", 0});
+    });
+  }
+}
+
 void TransferCalls::send(ServerLink& link, const server::Transfer& transfer) {
   const Name name{transfer.from, transfer.to, transfer.number};
   const std::uint64_t call = out_[name] = ++last_call_;

@@ -24,6 +24,8 @@ class TransferCalls {
   using Told = std::function<void(const Name&, const server::TransferReply&)>;
   TransferCalls(Process& process, std::uint32_t timeout_ms, Told told)
       : process_(process), timeout_ms_(timeout_ms), told_(std::move(told)) {}
+  // Who is not needed any more will not answer.
+  ~TransferCalls();
 
   // Takes the place of a call of the same name.
   void send(ServerLink& link, const server::Transfer& transfer);
