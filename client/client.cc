@@ -252,6 +252,45 @@ void Client::start_step_down(GroupId group, Done<GroupReport> done) {
   engine_->query(std::move(query));
 }
 
+void Client::start_ring(Done<RingReport> done) {
+  client::Query query;
+  query.kind = client::Query::Kind::ring;
+  query.timeout_ms = engine_->request_timeout_ms();
+  query.done = std::move(done);
+  engine_->query(std::move(query));
+}
+
+void Client::start_locate(std::string_view resource, Done<PlaceReport> done) {
+  client::Query query;
+  query.kind = client::Query::Kind::locate;
+  query.name = resource;
+  query.timeout_ms = engine_->request_timeout_ms();
+  query.done = std::move(done);
+  engine_->query(std::move(query));
+}
+
+void Client::start_change_ring(const RingChange& change, Done<RingReport> done) {
+  client::Query query;
+  query.kind = client::Query::Kind::change_ring;
+  query.change = change;
+  query.timeout_ms = engine_->request_timeout_ms();
+  query.done = std::move(done);
+  if (change.expected_version != 0) return engine_->query(std::move(query));
+  // Never without one: should two copies of it reach the routers, the second must be refused.
+  auto shared = std::make_shared<client::Query>(std::move(query));
+  start_ring([shared, engine = std::weak_ptr(engine_)](Result<RingReport> ring) {
+    auto& told = std::get<Done<RingReport>>(shared->done);
+    if (!ring) return told(std::move(ring));
+    auto alive = engine.lock();
+    if (ring->version == 0 || !alive) {
+      const char* why = alive ? "there is no ring yet: no server has begun one" : "the client is closed";
+      return told(make_error(Status::unavailable, "", why));
+    }
+    shared->change.expected_version = ring->version;
+    alive->query(std::move(*shared));
+  });
+}
+
 // --- blocking
 
 Result<Lock> Client::acquire(std::string_view resource, AcquireOptions options) {
@@ -299,6 +338,20 @@ Result<ClusterReport> Client::status() {
 Result<GroupReport> Client::step_down(GroupId group) {
   return client::blocking<GroupReport>(engine_.get(), "",
                                        [&](auto done) { start_step_down(group, std::move(done)); });
+}
+
+Result<RingReport> Client::ring() {
+  return client::blocking<RingReport>(engine_.get(), "", [&](auto done) { start_ring(std::move(done)); });
+}
+
+Result<PlaceReport> Client::locate(std::string_view resource) {
+  return client::blocking<PlaceReport>(engine_.get(), std::string(resource),
+                                       [&](auto done) { start_locate(resource, std::move(done)); });
+}
+
+Result<RingReport> Client::change_ring(const RingChange& change) {
+  return client::blocking<RingReport>(engine_.get(), "",
+                                      [&](auto done) { start_change_ring(change, std::move(done)); });
 }
 
 Result<void> Client::list(std::string_view prefix, const std::function<bool(const LockReport&)>& each) {

@@ -25,15 +25,17 @@
 
 namespace dlm::client {
 
-// A read, and who wants its report.
+// A read, or what an operator asks for; and who wants its report.
 struct Query {
-  enum class Kind : std::uint8_t { inspect, list, status, step_down };
+  enum class Kind : std::uint8_t { inspect, list, status, step_down, ring, locate, change_ring };
   Kind kind = Kind::status;
   std::string name;  // resource, prefix
   ListOptions list;
+  RingChange change;  // with the version that it expects
   std::uint32_t timeout_ms = 0;
+  bool sent = false;
   std::variant<Client::Done<LockReport>, Client::Done<LockPage>, Client::Done<ClusterReport>,
-               Client::Done<GroupReport>>
+               Client::Done<GroupReport>, Client::Done<RingReport>, Client::Done<PlaceReport>>
       done;
 };
 

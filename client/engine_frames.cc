@@ -75,7 +75,8 @@ void Engine::send_operations(std::uint64_t now_ms) {
 void Engine::send_query(QueryId id, std::uint64_t) {
   auto at = queries_.find(id.value);
   if (at == queries_.end()) return;
-  const Query& query = at->second;
+  Query& query = at->second;
+  query.sent = true;
   capnp::MallocMessageBuilder message(scratch_);
   auto to = message.initRoot<wire::ClientFrame>().initQuery();
   to.setId(id.value);
@@ -98,6 +99,15 @@ void Engine::send_query(QueryId id, std::uint64_t) {
       break;
     case Query::Kind::status:
       what.setStatus();
+      break;
+    case Query::Kind::ring:
+      what.setRing();
+      break;
+    case Query::Kind::locate:
+      what.setLocate(wire::as_bytes(query.name));
+      break;
+    case Query::Kind::change_ring:
+      wire::write(query.change, what.initChangeRing());
       break;
   }
   link_.send(message);
@@ -163,7 +173,8 @@ void Engine::report_came(wire::ReportFor::Reader from) {
   auto status = static_cast<Status>(report.getStatus());
   std::string message(wire::as_text(report.getMessage()));
   // Read before it is taken out, for the reader may throw.
-  std::variant<std::monostate, LockReport, LockPage, ClusterReport, GroupReport> value;
+  std::variant<std::monostate, LockReport, LockPage, ClusterReport, GroupReport, RingReport, PlaceReport>
+      value;
   switch (report.which()) {
     case wire::Report::LOCK:
       value = wire::read(report.getLock());
@@ -176,6 +187,12 @@ void Engine::report_came(wire::ReportFor::Reader from) {
       break;
     case wire::Report::CLUSTER:
       value = wire::read(report.getCluster());
+      break;
+    case wire::Report::RING:
+      value = wire::read(report.getRing());
+      break;
+    case wire::Report::PLACE:
+      value = wire::read(report.getPlace());
       break;
     default:
       break;
@@ -198,8 +215,12 @@ void Engine::fail_query(Query& query, Status status, const std::string& message)
   Answer answer;
   answer.status = status == Status::ok ? Status::unavailable : status;
   answer.message = message;
-  std::string name = query.kind == Query::Kind::inspect ? query.name : std::string();
-  std::visit([&](const auto& done) { done(to_error(answer, name, false)); }, query.done);
+  bool of_a_name = query.kind == Query::Kind::inspect || query.kind == Query::Kind::locate;
+  std::string name = of_a_name ? query.name : std::string();
+  // The router that was to carry it out may have, whoever it was that could not be reached.
+  bool unknown = query.kind == Query::Kind::change_ring && !query.change.dry_run && query.sent &&
+                 answer.status == Status::unavailable;
+  std::visit([&](const auto& done) { done(to_error(answer, name, unknown)); }, query.done);
 }
 
 // --- the callers
@@ -254,13 +275,9 @@ std::shared_ptr<TermCell> Engine::cell_of(Term term) {
   std::weak_ptr<TermCell>& known = terms_[term.value];
   std::shared_ptr<TermCell> cell = known.lock();
   if (cell) return cell;
-  std::uint64_t deadline_ms = 0;
-  std::uint64_t jeopardy_at_ms = 0;
-  for (const GroupSession& session : core_.sessions().all()) {
-    if (session.term != term) continue;
-    deadline_ms = core_.sessions().effective_deadline_ms(session);
-    jeopardy_at_ms = core_.sessions().effective_jeopardy_ms(session);
-  }
+  const LiveTerm* live = core_.sessions().find(term);
+  std::uint64_t deadline_ms = live ? core_.sessions().deadline_ms(*live) : 0;
+  std::uint64_t jeopardy_at_ms = live ? core_.sessions().jeopardy_ms(*live) : 0;
   cell = std::make_shared<TermCell>(term, deadline_ms, jeopardy_at_ms);
   known = cell;
   return cell;

@@ -176,6 +176,7 @@ void RouterProcess::Impl::write_ring(const RingWrite& write) {
     core.ring_written(call, result, wire::EventLoop::now_ms());
     wake();
   });
+  LOG(INFO) << "writing the ring after version " << write.record.version << ": " << to_json(write.record);
   if (coordinator == nullptr) return written(coordinator::WriteResult::unavailable);
   coordinator->propose_ring(write.record.version, write.record, std::move(written));
 }

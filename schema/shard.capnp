@@ -21,7 +21,8 @@ interface ShardServer {
     locks @0 (group :UInt32, listener :AnswerListener) -> (status :UInt8, message :Text, channel :LockChannel);
     # A channel to the group's replica on this server, whether or not it is primary now.
     replica @1 (group :UInt32) -> (status :UInt8, message :Text, replica :Replica);
-    moveIn @2 (to :UInt32, transfer :Transfer) -> (status :UInt8, message :Text, retryMs :UInt32);
+    moveIn @2 (to :UInt32, transfer :Transfer) -> (status :UInt8, message :Text, retryMs :UInt32, arcs :Data,
+                                                nextNumber :UInt64);
     # From the primary of another group: an arc for group `to`, with its locks. ok: it has them, now or since an earlier
     # call. All else: not now, again after retryMs.
   }

@@ -318,7 +318,7 @@ void ShardNode::Impl::send(const Transfer& transfer) {
       primary ? coordinator::to_string(primary) + " is not registered" : "it has no primary";
   loop.post([this, alive = std::weak_ptr<bool>(life), from = transfer.from, to = transfer.to,
              number = transfer.number, why] {
-    if (!alive.expired()) on_transferred(from, to, number, {Status::unavailable, why, 0});
+    if (!alive.expired()) on_transferred(from, to, number, {Status::unavailable, why, 0, {}, 0});
   });
 }
 

@@ -38,6 +38,7 @@ void add_list(CLI::App& app, const Globals& globals, Action& action);
 void add_status(CLI::App& app, const Globals& globals, Action& action);
 void add_dev(CLI::App& app, const Globals& globals, Action& action);
 void add_admin(CLI::App& app, const Globals& globals, Action& action);
+void add_ring(CLI::App& app, const Globals& globals, Action& action);
 void add_bench(CLI::App& app, const Globals& globals, Action& action);
 
 // --- Options

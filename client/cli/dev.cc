@@ -42,12 +42,11 @@ void DevCluster::start(Events events) {
   started_ = std::chrono::steady_clock::now();
   observer_->start({[this](const coordinator::ClusterView& view) { view_ = view; },
                     [](coordinator::SessionState, const std::string&) {}});
-  auto groups = groups_up_to(options_.groups);
   for (std::uint32_t i = 1; i <= options_.replicas; ++i) {
     server::ShardNodeOptions node;
     node.id = "s" + std::to_string(i);
-    node.groups = groups;
-    node.init_ring = groups;
+    node.groups = groups_up_to(options_.groups + options_.spare_groups);
+    node.init_ring = groups_up_to(options_.groups);
     node.table.lease_ms_min = options_.lease_ms_min;
     node.table.lease_ms_max = options_.lease_ms_max;
     auto failed = [this, id = node.id](const std::string& why) { events_.on_failed(id + ": " + why); };
@@ -71,14 +70,14 @@ void DevCluster::look_ready() {
 }
 
 bool DevCluster::serving() const {
-  auto groups = groups_up_to(options_.groups);
+  auto groups = groups_up_to(options_.groups + options_.spare_groups);
   return std::all_of(groups.begin(), groups.end(), [&](GroupId group) {
     return std::any_of(nodes_.begin(), nodes_.end(), [&](const auto& node) { return node->serves(group); });
   });
 }
 
 bool DevCluster::all_in_sync() const {
-  return view_.groups.size() == options_.groups &&
+  return view_.groups.size() == options_.groups + options_.spare_groups &&
          std::all_of(view_.groups.begin(), view_.groups.end(), [&](const auto& group) {
            return group.second.config.in_sync.size() == options_.replicas;
          });

@@ -23,6 +23,7 @@ namespace dlm::cli {
 
 struct DevOptions {
   std::uint32_t groups = 2;
+  std::uint32_t spare_groups = 0;  // served as well, but not in the ring at first
   std::uint32_t replicas = 3;
   HostPort listen{"127.0.0.1", kRouterPortDefault};  // of the router; port 0: a free one
   std::uint32_t lease_ms_min = kLeaseMsMinDefault;

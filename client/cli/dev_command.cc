@@ -28,18 +28,28 @@ bool found_by_default(const std::string& address) {
 
 void print_ready(const Globals& globals, const DevOptions& options, const std::string& router) {
   if (globals.json) {
-    print(JsonObject{{"router", router}, {"groups", options.groups}, {"replicas", options.replicas}});
+    print(JsonObject{{"router", router},
+                     {"groups", options.groups},
+                     {"spare_groups", options.spare_groups},
+                     {"replicas", options.replicas}});
   } else {
     std::string setting =
         found_by_default(router) ? "" : "  export DLM_ROUTERS=" + shell_quoted(router) + "\n";
-    print("dlm dev is ready: router on " + router + ", groups " + std::to_string(options.groups) +
+    std::string spare =
+        options.spare_groups == 0 ? "" : " and " + std::to_string(options.spare_groups) + " to spare";
+    std::string grow = options.spare_groups == 0
+                           ? ""
+                           : "  dlm ring add g" + std::to_string(options.groups + 1) + "\n  dlm ring show\n";
+    print("dlm dev is ready: router on " + router + ", groups " + std::to_string(options.groups) + spare +
           ", replicas of each " + std::to_string(options.replicas) + "\n\nTry in another terminal:\n" +
           setting +
           "  dlm lock orders/42 -- sh -c 'echo I hold it, token $DLM_TOKEN; sleep 10'\n"
           "  dlm inspect orders/42\n"
           "  dlm acquire orders/43 --client w7 --lease 60s\n"
           "  dlm ls\n"
-          "  dlm status\n\n"
+          "  dlm status\n" +
+          grow +
+          "\n"
           "Ctrl-C ends it. Everything is in memory, and gone then.\n");
   }
   std::fflush(stdout);
@@ -110,6 +120,12 @@ void add_dev(CLI::App& app, const Globals& globals, Action& action) {
   command->add_option("--groups", arguments->cluster.groups, "Shard groups; default 2")
       ->check(CLI::Range(1, 64))
       ->type_name("NUMBER");
+  command
+      ->add_option(
+          "--spare-groups", arguments->cluster.spare_groups,
+          "More groups, that are served but not in the ring yet: `dlm ring add` has them join. Default 0")
+      ->check(CLI::Range(0, 64))
+      ->type_name("NUMBER");
   command->add_option("--replicas", arguments->cluster.replicas, "Replicas of each group; default 3")
       ->check(CLI::Range(1, 9))
       ->type_name("NUMBER");
@@ -125,6 +141,7 @@ void add_dev(CLI::App& app, const Globals& globals, Action& action) {
       "Nothing is kept: no ZooKeeper, no disk. With --json the line that says it is ready is an object.\n"
       "Examples:\n"
       "  dlm dev\n"
+      "  dlm dev --spare-groups 1      # then: dlm ring add g3\n"
       "  dlm dev --groups 4 --replicas 1 --listen 127.0.0.1:0");
   command->callback([arguments, &globals, &action] {
     auto listen = parse_host_port(arguments->listen);

@@ -26,6 +26,30 @@ boost::json::array strings(const List& list) {
   return out;
 }
 
+JsonObject move_json(const MoveReport& move) {
+  return {{"arcs_left", move.arcs_left},     {"arcs_under_way", move.arcs_under_way},
+          {"share_left", move.share_left},   {"arcs_moved", move.arcs_moved},
+          {"locks_moved", move.locks_moved}, {"waits_for", printable(move.waits_for)}};
+}
+
+JsonObject flow_json(const RingReport::Flow& flow) {
+  return {{"from", to_string(flow.from)}, {"to", to_string(flow.to)}, {"arcs", flow.arcs},
+          {"share", flow.share},          {"locks", flow.locks},      {"waiters", flow.waiters}};
+}
+
+boost::json::array notes_json(const GroupNotes& notes) {
+  boost::json::array out;
+  for (const auto& [group, why] : notes)
+    out.push_back(JsonObject{{"group", to_string(group)}, {"why", printable(why)}});
+  return out;
+}
+
+std::string hash_text(std::uint64_t hash) {
+  std::array<char, 32> digits{};
+  std::snprintf(digits.data(), digits.size(), "%016llx", static_cast<unsigned long long>(hash));
+  return digits.data();
+}
+
 }  // namespace
 
 std::string_view status_name(Status status) {
@@ -107,7 +131,11 @@ JsonObject to_json(const GroupReport& group) {
   out["locks_held"] = group.locks_held;
   out["waiters"] = group.waiters;
   out["sessions"] = group.sessions;
+  out["ring_version"] = group.ring_version;
+  out["arcs"] = group.arcs;
+  out["share_owned"] = group.share_owned;
   out["problem"] = printable(group.problem);
+  out["move"] = move_json(group.move);
   return out;
 }
 
@@ -130,6 +158,72 @@ JsonObject to_json(const ClusterReport& cluster) {
   for (const GroupReport& group : cluster.groups) groups.push_back(to_json(group));
   out["groups"] = std::move(groups);
   return out;
+}
+
+JsonObject to_json(const RingReport& ring) {
+  JsonObject out;
+  out["version"] = ring.version;
+  out["changing"] = ring.changing;
+  out["paused"] = ring.paused;
+  out["locks_per_s_max"] = ring.locks_per_s_max;
+  boost::json::array groups;
+  for (const RingReport::Group& group : ring.groups) {
+    JsonObject each{{"group", to_string(group.state.group)},
+                    {"weight", group.weight},
+                    {"weight_before", group.weight_before},
+                    {"share", group.share},
+                    {"share_before", group.share_before}};
+    for (auto& field : to_json(group.state)) each.emplace(field.key(), std::move(field.value()));
+    groups.push_back(std::move(each));
+  }
+  out["groups"] = std::move(groups);
+  boost::json::array flows;
+  for (const RingReport::Flow& flow : ring.flows) flows.push_back(flow_json(flow));
+  out["flows"] = std::move(flows);
+  return out;
+}
+
+JsonObject to_json(const PlaceReport& place) {
+  JsonObject out;
+  put_name(out, "resource", place.resource);
+  out["hash"] = hash_text(place.hash);
+  out["arc_begin"] = hash_text(place.arc_begin);
+  out["arc_end"] = hash_text(place.arc_end);
+  out["group"] = to_string(place.group);
+  out["moving_to"] = nullptr;
+  if (place.moving_to) out["moving_to"] = to_string(place.moving_to);
+  out["primary"] = printable(place.primary);
+  out["ring_version"] = place.ring_version;
+  return out;
+}
+
+JsonObject to_json(const RingProgress& progress) {
+  JsonObject out;
+  out["version"] = progress.version;
+  out["changing"] = progress.changing;
+  out["paused"] = progress.paused;
+  out["locks_per_s_max"] = progress.locks_per_s_max;
+  out["arcs_total"] = progress.arcs_total;
+  out["arcs_left"] = progress.arcs_left;
+  out["share_left"] = progress.share_left;
+  out["locks_left"] = progress.locks_left;
+  out["locks_per_s"] = nullptr;
+  if (progress.locks_per_s) out["locks_per_s"] = *progress.locks_per_s;
+  out["left_ms"] = nullptr;
+  if (progress.left_ms) out["left_ms"] = *progress.left_ms;
+  out["waits"] = notes_json(progress.waits);
+  out["silent"] = notes_json(progress.silent);
+  return out;
+}
+
+JsonObject plan_json(const RingReport& plan) {
+  RingReport::Flow sum = sum_of(plan.flows);
+  return {{"arcs", sum.arcs},
+          {"share", sum.share},
+          {"locks", sum.locks},
+          {"waiters", sum.waiters},
+          {"balance_before", balance(plan, true)},
+          {"balance", balance(plan, false)}};
 }
 
 JsonObject error_json(std::string_view status, std::string_view message, const JsonObject& details) {

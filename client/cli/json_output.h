@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "client/cli/ring_progress.h"
 #include "schema/report.h"
 #include "schema/types.h"
 
@@ -27,6 +28,12 @@ void put_name(JsonObject& object, std::string_view field, std::string_view name)
 JsonObject to_json(const LockReport& lock);
 JsonObject to_json(const GroupReport& group);
 JsonObject to_json(const ClusterReport& cluster);
+JsonObject to_json(const RingReport& ring);
+// Hashes are hex digits: JSON's readers often have no 64-bit integers.
+JsonObject to_json(const PlaceReport& place);
+JsonObject to_json(const RingProgress& progress);
+// Of a plan: the sums of what would move, and how even the ring is before and after.
+JsonObject plan_json(const RingReport& plan);
 
 // {"error":{"status":"timed_out","message":"...", ...}}; `details` are its further fields.
 JsonObject error_json(std::string_view status, std::string_view message, const JsonObject& details = {});

@@ -20,6 +20,8 @@ constexpr const char* kExamples =
     "  dlm inspect orders/42\n"
     "  dlm ls --prefix orders/\n"
     "  dlm status\n"
+    "  dlm ring show                                 # who has which part of the names; add, remove, weight "
+    "...\n"
     "\n"
     "A config file gives any option by its name, those of a subcommand in a section of its own:\n"
     "  router=[\"10.0.0.1:7700\", \"10.0.0.2:7700\"]\n"
@@ -83,6 +85,7 @@ int run(int argc, char** argv) {
   add_status(app, globals, action);
   add_dev(app, globals, action);
   add_admin(app, globals, action);
+  add_ring(app, globals, action);
   add_bench(app, globals, action);
   add_footers(app);
 
@@ -96,9 +99,12 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& wrong) {
     auto chosen = app.get_subcommands();
     std::string program = chosen.empty() ? "dlm" : "dlm " + chosen.front()->get_name();
-    auto unknown = app.remaining();
+    // Or the one after it, of those that have some of their own.
+    bool incomplete = chosen.empty() || (!chosen.front()->get_subcommands({}).empty() &&
+                                         chosen.front()->get_subcommands().empty());
+    auto unknown = app.remaining(true);
     std::string what =
-        chosen.empty() && !unknown.empty() ? "'" + unknown.front() + "' is not a subcommand" : wrong.what();
+        incomplete && !unknown.empty() ? "'" + unknown.front() + "' is not a subcommand" : wrong.what();
     return fail(globals, ExitCode::usage, status_name(Status::invalid_argument),
                 printable(what) + "; see `" + program + " --help`");
   }

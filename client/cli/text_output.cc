@@ -20,12 +20,6 @@ bool is_plain(char c) {
          std::string_view("_-./:,@%+=").find(c) != std::string_view::npos;
 }
 
-std::string fixed(double value, int digits) {
-  char buffer[64];
-  std::snprintf(buffer, sizeof buffer, "%.*f", digits, value);
-  return buffer;
-}
-
 // "s1 s2" for s1#42 and s2#7: which life of a server it is only matters where lives meet, and --json tells.
 std::string server_names(const std::vector<std::string>& members) {
   std::string out;
@@ -51,8 +45,8 @@ std::vector<std::string> group_row(const ClusterReport& cluster, const GroupRepo
   // Without the era in which the log was begun, which says nothing to people.
   auto place = [](LogIndex index) { return std::to_string(index.value & ((std::uint64_t{1} << 40) - 1)); };
   return {to_string(group.group),
-          in_ring ? fixed(share->share * 100, 1) + "%" : "-",
-          in_ring ? fixed(share->weight, 2) : "-",
+          in_ring ? decimal(share->share * 100, 1) + "%" : "-",
+          in_ring ? decimal(share->weight, 2) : "-",
           std::to_string(group.epoch.value),
           group.primary.empty() ? "-" : server_names({group.primary}),
           server_names(group.in_sync),
@@ -137,6 +131,12 @@ std::string rough_duration(std::uint32_t ms) {
   if (ms == kWaitForeverMs) return "for ever";
   if (ms >= 10'000) return format_duration_ms(ms - ms % 1000);
   return format_duration_ms(ms);
+}
+
+std::string decimal(double value, int digits) {
+  char buffer[64];
+  std::snprintf(buffer, sizeof buffer, "%.*f", digits, value);
+  return buffer;
 }
 
 std::string owner_text(std::string_view client_id, std::string_view owner_tag) {

@@ -30,6 +30,9 @@ std::string age(std::uint64_t since_unix_ms, std::uint64_t now_unix_ms);
 // A duration that need not be exact: whole seconds from ten seconds on, "for ever" for kWaitForeverMs.
 std::string rough_duration(std::uint32_t ms);
 
+// "1.25": with so many digits behind the point.
+std::string decimal(double value, int digits);
+
 // "w7", or "w7 (tag batch)".
 std::string owner_text(std::string_view client_id, std::string_view owner_tag);
 

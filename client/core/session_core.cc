@@ -143,10 +143,10 @@ void SessionCore::cancel(Sequence acquire, std::uint64_t now_ms, Output& out) {
   withdraw(op, now_ms, out);
 }
 
-QueryId SessionCore::query(std::uint32_t timeout_ms, std::uint64_t now_ms, Output& out) {
+QueryId SessionCore::query(std::uint32_t timeout_ms, std::uint64_t now_ms, Output& out, bool once) {
   advance(now_ms, out);
   QueryId id(++last_query_);
-  queries_.emplace_back(id, PendingQuery{now_ms + timeout_ms});
+  queries_.emplace_back(id, PendingQuery{now_ms + timeout_ms, once, connected_});
   if (connected_) out.send_queries.push_back(id);
   return id;
 }
@@ -179,52 +179,10 @@ void SessionCore::advance(std::uint64_t now_ms, Output& out) {
   });
   if (!connected_) return;
   if (sessions_.any_open() && now_ms >= next_heartbeat_ms()) beat(now_ms, out);
+  search_where_due(now_ms, out);
   if (awaits_anything() && now_ms >= expecting_ms_ + silence_ms_max()) {
     expecting_ms_ = now_ms;
     out.reconnect = "it has been silent for too long";
-  }
-}
-
-void SessionCore::expire_terms(std::uint64_t now_ms, Output& out) {
-  std::vector<Term> passed;
-  std::vector<Term> endangered;
-  for (const GroupSession& session : sessions_.all()) {
-    if (!session.term) continue;
-    if (sessions_.effective_deadline_ms(session) <= now_ms) {
-      passed.push_back(session.term);
-    } else if (!session.in_jeopardy && sessions_.effective_jeopardy_ms(session) <= now_ms) {
-      endangered.push_back(session.term);
-    }
-  }
-  for (Term term : endangered) {
-    for (const GroupSession& session : sessions_.all()) {
-      if (session.term == term) sessions_.of(session.group).in_jeopardy = true;
-    }
-    for (HoldId id : holds_of(term)) {
-      HoldEvent& event = out.holds.emplace_back();
-      event.kind = HoldEvent::Kind::jeopardy;
-      event.hold = id;
-    }
-  }
-  for (Term term : passed) {
-    for (const GroupSession& session : sessions_.all()) {
-      if (session.term == term) sessions_.end_term(sessions_.of(session.group));
-    }
-  }
-  for (Term term : passed) {
-    lose_term(term, LostCause::deadline_passed, "no renewal was confirmed before the local deadline", true,
-              now_ms, out);
-  }
-}
-
-void SessionCore::end_term(Term term, std::uint64_t now_ms, Output& out) {
-  advance(now_ms, out);
-  for (const GroupSession& session : sessions_.all()) {
-    if (session.term != term) continue;
-    sessions_.end_term(sessions_.of(session.group));
-    lose_term(term, LostCause::deadline_passed, "no renewal was confirmed before the local deadline", true,
-              now_ms, out);
-    return;
   }
 }
 
@@ -240,7 +198,7 @@ std::uint64_t SessionCore::due_ms(const Pending& op) const {
   if (!connected_) at = std::min(at, std::max(disconnected_ms_, op.queued_ms) + op.timeout_ms);
   // Its group has not been heard of for so long that the wait may be gone there.
   const GroupSession* session = sessions_.find(op.group);
-  std::uint64_t heard_ms = std::max(op.queued_ms, session ? session->heard_ms : 0);
+  std::uint64_t heard_ms = std::max(op.in_line_ms, session ? session->heard_ms : 0);
   return std::min(at, heard_ms + heartbeat_interval_ms() + op.timeout_ms);
 }
 
@@ -296,13 +254,13 @@ std::uint64_t SessionCore::next_wake_ms() const {
   std::uint64_t at = kNever;
   if (!deadlines_.empty()) at = std::min(at, deadlines_.top().at_ms);
   if (!leases_.empty()) at = std::min(at, leases_.top().at_ms);
-  for (const GroupSession& session : sessions_.all()) {
-    if (!session.term) continue;
-    at = std::min(at, sessions_.effective_deadline_ms(session));
-    if (!session.in_jeopardy) at = std::min(at, sessions_.effective_jeopardy_ms(session));
+  for (const LiveTerm& live : sessions_.terms()) {
+    at = std::min(at, sessions_.deadline_ms(live));
+    if (!live.in_jeopardy) at = std::min(at, sessions_.jeopardy_ms(live));
   }
   for (const auto& [id, query] : queries_) at = std::min(at, query.give_up_at_ms);
   if (!connected_) return at;
+  for (const LiveTerm& live : sessions_.terms()) at = std::min(at, search_due_ms(live));
   if (sessions_.any_open()) at = std::min(at, next_heartbeat_ms());
   if (awaits_anything()) at = std::min(at, expecting_ms_ + silence_ms_max());
   return at;
@@ -413,9 +371,7 @@ HelloData SessionCore::hello(std::uint64_t fresh_base, std::uint64_t now_ms, Out
 
 void SessionCore::abandon_base(std::uint64_t fresh_base, std::uint64_t now_ms, Output& out) {
   // A longer TTL keeps the sessions alive for longer than that: then they are known not to be forgotten.
-  for (const GroupSession& session : sessions_.all()) {
-    if (session.term) return;
-  }
+  if (!sessions_.terms().empty()) return;
   base_ = fresh_base;
   sessions_.clear();
   contact_ms_ = now_ms;
@@ -447,7 +403,10 @@ void SessionCore::connected(std::uint64_t now_ms, Output& out) {
     }
   }
   out.send_queries.clear();
-  for (const auto& entry : queries_) out.send_queries.push_back(entry.first);
+  for (auto& [id, query] : queries_) {
+    query.sent = true;
+    out.send_queries.push_back(id);
+  }
 }
 
 void SessionCore::disconnected(const std::string& why, std::uint64_t now_ms, Output& out) {
@@ -466,6 +425,11 @@ void SessionCore::disconnected(const std::string& why, std::uint64_t now_ms, Out
   out.heartbeat.reset();
   out.send.clear();
   out.send_queries.clear();
+  std::erase_if(queries_, [&](const auto& entry) {
+    if (!entry.second.once || !entry.second.sent) return false;
+    late_queries_.push_back(entry.first);
+    return true;
+  });
   advance(now_ms, out);
 }
 

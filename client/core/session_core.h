@@ -139,8 +139,9 @@ class SessionCore {
   void cancel(Sequence acquire, std::uint64_t now_ms, Output& out);
   // The hold is left to its session or lease: neither watched nor given back.
   void forget(HoldId hold) { remove_hold(hold); }
-  // A read. Sent again after a reconnect.
-  QueryId query(std::uint32_t timeout_ms, std::uint64_t now_ms, Output& out);
+  // A read. Sent again after a reconnect; with `once`, a question that is more than a read, never: it is late
+  // as soon as the connection that it was sent on is lost.
+  QueryId query(std::uint32_t timeout_ms, std::uint64_t now_ms, Output& out, bool once = false);
   // Its report came, or nobody wants it any longer. False: it was not awaited.
   bool end_query(QueryId id);
   // Queries that have had no report in time, since the last call. Their timeouts are part of next_wake_ms().
@@ -201,11 +202,14 @@ class SessionCore {
     bool cancelling = false;  // the caller has asked for the end
     bool doubtful = false;    // sent in a session that has ended since: never send again
     bool unanswered = false;  // sent on this connection, nothing came for it yet
+    bool again = false;       // in the background: asked anew, as the session that it was sent in has ended
+    bool search = false;      // renewal: asks where `hold` is, and gives it no lease
     std::uint32_t timeout_ms = 0;
     std::uint32_t wait_ms = 0;
     std::uint64_t submitted_ms = 0;
     std::uint64_t first_sent_ms = 0;   // 0: never sent
     std::uint64_t queued_ms = 0;       // when "queued" was heard first
+    std::uint64_t in_line_ms = 0;      // when it was heard last
     std::uint64_t give_up_at_ms = 0;   // cancelling, doubtful: the latest moment; 0: none
     std::uint64_t retry_at_ms = 0;     // in the background, after "unavailable"
     std::uint64_t armed_ms = 0;        // its entry in the queue of deadlines; 0: none
@@ -215,15 +219,18 @@ class SessionCore {
     HoldId hold;                       // renew: whose lease
     std::optional<HolderInfo> holder;  // queued: who holds it
     std::optional<Answer> grant;       // granted
-    std::uint64_t lease_sent_ms =
-        0;  // granted, with its own lease: since when it is sure to run; 0: not known
+    // granted, and found at its group by a renewal sent then; a lease of its own runs since then, at least.
+    // 0: not known
+    std::uint64_t lease_sent_ms = 0;
   };
 
   struct HoldRecord {
     std::string resource;
     std::string owner_tag;
     FencingToken token;
-    GroupId group;
+    GroupId group;  // where it was at `seen_ms`, or later
+    std::uint64_t seen_ms = 0;
+    Sequence search;  // asks where it is
     LeaseKind lease = LeaseKind::session;
     std::uint32_t lease_ms = 0;
     Term term;
@@ -238,6 +245,8 @@ class SessionCore {
 
   struct PendingQuery {
     std::uint64_t give_up_at_ms = 0;
+    bool once = false;
+    bool sent = false;
   };
 
   // session_core.cc: callers, time, connection
@@ -253,7 +262,6 @@ class SessionCore {
   std::uint64_t due_ms(const Pending& op) const;
   void due(Pending& op, std::uint64_t now_ms, Output& out);
   void give_up(Pending& op, Output& out, std::uint64_t now_ms);
-  void expire_terms(std::uint64_t now_ms, Output& out);
   void expire_leases(std::uint64_t now_ms, Output& out);
   void abandon_base(std::uint64_t fresh_base, std::uint64_t now_ms, Output& out);
   Sequence submit_release(Request& request, std::uint64_t now_ms, Output& out);
@@ -271,17 +279,37 @@ class SessionCore {
   void renewed_for_grant(Pending& renewal, const Answer& answer, std::uint64_t now_ms, Output& out);
   bool retry_later(Pending& op, const Answer& answer, std::uint64_t now_ms);
   void withdraw(Pending& acquire, std::uint64_t now_ms, Output& out);
-  void give_back(const Operation& acquired, FencingToken token, GroupId group, std::uint64_t now_ms,
-                 Output& out);
+  Pending& send_cancel(Pending& acquire, std::uint64_t now_ms, Output& out);
+  Pending& give_back(const Operation& acquired, FencingToken token, GroupId group, std::uint64_t now_ms,
+                     Output& out);
   void complete(Pending& op, Answer answer, bool outcome_unknown, Output& out);
   void complete_error(Pending& op, Status status, const std::string& message, bool outcome_unknown,
                       Output& out);
   void mark_answered(Pending& op);
   void finish(Sequence sequence);
   void session_refused(const Answer& answer, std::uint64_t now_ms, Output& out);
-  void end_session(GroupSession& session, const std::string& message, std::uint64_t now_ms, Output& out);
-  void confirmed(GroupSession& session, Output& out);
   void settle_grants(std::uint64_t now_ms, Output& out);
+
+  // session_core_terms.cc: what holds live by, and what becomes of it when they move
+  void expire_terms(std::uint64_t now_ms, Output& out);
+  void renewed(GroupSession& session, const SessionNotice& notice, std::uint64_t now_ms, Output& out);
+  void confirmed(GroupId group, Output& out);
+  void tell(const LiveTerm& live, Output& out);
+  // `elsewhere`: what was in the session may be in another group by now, to be given back there.
+  void end_session(GroupSession& session, const std::string& message, bool elsewhere, std::uint64_t now_ms,
+                   Output& out);
+  std::vector<Term> terms_lost_with(const GroupSession& session, std::uint64_t now_ms);
+  void end_operation(Pending& op, const std::string& message, bool elsewhere, std::uint64_t now_ms,
+                     Output& out);
+  void renew_there(GroupId group, std::uint64_t now_ms, Output& out);
+  bool place_unsure(const Pending& op, Term term, std::uint64_t now_ms) const;
+  // Where the holds of a term are, once a group on which it hangs falls silent.
+  void search_where_due(std::uint64_t now_ms, Output& out);
+  std::uint64_t search_due_ms(const LiveTerm& live) const;
+  void search(Term term, std::uint64_t now_ms, Output& out);
+  void search_answered(Pending& op, const Answer& answer, std::uint64_t now_ms, Output& out);
+  bool confirms(GroupId group, std::uint64_t now_ms) const;
+  void settle_search(Term term, std::uint64_t now_ms, Output& out);
 
   // session_core_holds.cc: the holds
   void add_hold(const Pending& op, const Answer& answer, Term term, Completion& completion, Output& out);

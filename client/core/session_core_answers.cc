@@ -9,7 +9,6 @@ namespace dlm::client {
 namespace {
 
 constexpr std::uint64_t kRetryMs = 500;
-constexpr std::uint64_t kDoubtMs = 2'000;  // for the answer to what was sent in a session that ended
 // Of the 2^16 generations, what refused openings may use up; the others are for sessions that end.
 constexpr std::uint32_t kGenerationRefusedMax = 1u << 15;
 
@@ -32,44 +31,20 @@ void SessionCore::session_notice(const SessionNotice& notice, std::uint64_t now_
       // From when it was sent first: it may have reached the group by an earlier way.
       if (at != operations_.end() && at->second->first_sent_ms != 0) {
         sessions_.confirm(session, at->second->first_sent_ms, notice.ttl_ms, now_ms);
-        confirmed(session, out);
+        confirmed(notice.group, out);
       }
       break;
     }
-    case SessionNotice::Kind::renewed: {
-      auto sent = std::find_if(heartbeats_.begin(), heartbeats_.end(),
-                               [&](const auto& entry) { return entry.first == notice.cause; });
-      if (sent == heartbeats_.end()) return;
-      heartbeat_unanswered_ = false;
-      std::uint64_t deadline_before = session.deadline_ms;
-      sessions_.confirm(session, sent->second, notice.ttl_ms, now_ms);
-      bool new_groups = std::any_of(notice.moved_to.begin(), notice.moved_to.end(), [&](GroupId group) {
-        const GroupSession* other = sessions_.find(group);
-        return !other || !other->open;
-      });
-      sessions_.moved(session, notice.moved_to, deadline_before);
-      confirmed(sessions_.of(notice.group), out);
-      if (new_groups && connected_) beat(now_ms, out);
+    case SessionNotice::Kind::renewed:
+      renewed(session, notice, now_ms, out);
       break;
-    }
     case SessionNotice::Kind::ended:
       heartbeat_unanswered_ = false;
-      end_session(session, to_string(notice.group) + " ended the session", now_ms, out);
+      end_session(session, to_string(notice.group) + " ended the session", true, now_ms, out);
       out.ended.push_back(notice.group);
       break;
   }
   settle_grants(now_ms, out);
-}
-
-// Tells the new deadline of everything whose life hangs on `session`.
-void SessionCore::confirmed(GroupSession& session, Output& out) {
-  for (const GroupSession& other : sessions_.all()) {
-    bool affected = other.group == session.group || std::find(other.moved_to.begin(), other.moved_to.end(),
-                                                              session.group) != other.moved_to.end();
-    if (!other.term || !affected) continue;
-    out.terms.push_back(
-        {other.term, sessions_.effective_deadline_ms(other), sessions_.effective_jeopardy_ms(other)});
-  }
 }
 
 // The group would not open this generation of the session. What was refused may have reached a router or the
@@ -81,49 +56,7 @@ void SessionCore::session_refused(const Answer& answer, std::uint64_t now_ms, Ou
   GroupSession& session = sessions_.of(answer.group);
   if (session.open || answer.session != session_of(base_, session.generation)) return;
   if (session.generation >= kGenerationRefusedMax) return;
-  end_session(session, to_string(answer.group) + " refused the session", now_ms, out);
-}
-
-void SessionCore::end_session(GroupSession& session, const std::string& message, std::uint64_t now_ms,
-                              Output& out) {
-  GroupId group = session.group;
-  Term term = session.term;
-  sessions_.end(session);
-  lose_term(term, LostCause::session_expired, message, false, now_ms, out);
-  std::vector<GroupId> sources;
-  for (const GroupSession& other : sessions_.all()) {
-    if (std::find(other.moved_to.begin(), other.moved_to.end(), group) != other.moved_to.end()) {
-      sources.push_back(other.group);
-    }
-  }
-  for (GroupId source : sources) {
-    GroupSession& other = sessions_.of(source);
-    Term shared = other.term;
-    sessions_.end_term(other);
-    std::erase(other.moved_to, group);
-    // Any of them may have been among the moved ones.
-    lose_term(shared, LostCause::session_expired, message, true, now_ms, out);
-  }
-  for (Sequence sequence : sequences_sorted()) {
-    auto at = operations_.find(sequence.value);
-    if (at == operations_.end()) continue;
-    Pending& op = *at->second;
-    // A detached hold, and what is done with it, outlives the session.
-    bool detached_hold =
-        op.lease == LeaseKind::detached && (op.kind != OperationKind::acquire || op.stage == Stage::granted);
-    if (op.group == group && !detached_hold) {
-      complete_error(op, Status::session_expired, message, op.lease == LeaseKind::detached, out);
-      finish(sequence);
-    } else if ((!op.group || op.group == group) && op.caller && op.first_sent_ms != 0 &&
-               op.stage == Stage::pending && op.kind != OperationKind::renew) {
-      // It may have been for this group, and done under the session that is over: never to be sent again
-      // under the next. Over this connection its answer may still come.
-      op.doubtful = true;
-      op.give_up_at_ms = now_ms + kDoubtMs;
-      arm(op);
-    }
-  }
-  if (connected_) beat(now_ms, out);  // tells the router the next generation
+  end_session(session, to_string(answer.group) + " refused the session", false, now_ms, out);
 }
 
 void SessionCore::answer(const Answer& answer, std::uint64_t now_ms, Output& out) {
@@ -173,12 +106,19 @@ void SessionCore::acquire_answered(Pending& op, const Answer& answer, std::uint6
     // Said before the session ended, heard after: neither wait nor hold is there any more.
     complete_error(op, unwanted ? Status::cancelled : Status::session_expired,
                    to_string(answer.group) + " ended the session", op.lease == LeaseKind::detached, out);
-    finish(op.sequence);
-    return;
+    if (!sessions_.any_open()) return finish(op.sequence);
+    // Unless it has moved.
+    op.group = GroupId();
+    if (answer.status == Status::queued) return withdraw(op, now_ms, out);
+    give_back(op.owned.view(), answer.token, GroupId(), now_ms, out);
+    return finish(op.sequence);
   }
   if (answer.status == Status::queued) {
     window_.answered(op.sequence);
+    bool moved = op.group && op.group != answer.group;
     op.group = answer.group;
+    op.in_line_ms = now_ms;
+    if (moved) renew_there(answer.group, now_ms, out);
     if (unwanted) return;
     op.stage = Stage::queued;
     op.doubtful = false;
@@ -237,16 +177,14 @@ void SessionCore::granted(Pending& op, std::uint64_t now_ms, Output& out) {
   Term term;
   if (op.lease != LeaseKind::detached) {
     if (!sessions_.confirmed(grant.group, now_ms)) {
-      GroupSession& session = sessions_.of(grant.group);
-      bool listed = session.open;
-      session.open = true;
-      if (connected_ && (!listed || !heartbeat_unanswered_)) beat(now_ms, out);
+      renew_there(grant.group, now_ms, out);
       arm(op);
       return;
     }
     term = sessions_.find(grant.group)->term;
   }
-  if (op.lease != LeaseKind::session && op.lease_sent_ms == 0) {
+  bool unsure = op.lease != LeaseKind::session || place_unsure(op, term, now_ms);
+  if (unsure && op.lease_sent_ms == 0) {
     if (!op.helper) {
       Operation view = op.owned.view();
       view.token = grant.token;
@@ -286,6 +224,12 @@ void SessionCore::cancel_answered(Pending& op, const Answer& answer, std::uint64
   Sequence own = op.sequence;
   if (auto at = operations_.find(op.subject.value); op.subject && at != operations_.end()) {
     Pending& acquire = *at->second;
+    if (answer.status == Status::session_expired && !op.again && sessions_.any_open()) {
+      // Its wait may be in another group by now.
+      send_cancel(acquire, now_ms, out).again = true;
+      finish(own);
+      return;
+    }
     if (answer.token) give_back(acquire.owned.view(), answer.token, answer.group, now_ms, out);
     complete_error(acquire, Status::cancelled, "", false, out);
     finish(acquire.sequence);
@@ -302,17 +246,25 @@ void SessionCore::release_answered(Pending& op, const Answer& answer, std::uint6
     return;
   }
   complete(op, answer, answer.status == Status::stale, out);
+  bool of_session = op.lease != LeaseKind::detached;
+  if (answer.status == Status::session_expired && of_session && !op.again && sessions_.any_open()) {
+    // What it is to give back may be in another group by now.
+    give_back(op.owned.view(), op.owned.view().token, GroupId(), now_ms, out).again = true;
+  }
   finish(op.sequence);
 }
 
 void SessionCore::renew_answered(Pending& op, const Answer& answer, std::uint64_t now_ms, Output& out) {
   if (op.subject) return renewed_for_grant(op, answer, now_ms, out);
+  if (op.search) return search_answered(op, answer, now_ms, out);
   auto held = holds_.find(op.hold.value);
   if (op.hold && held != holds_.end()) {
     switch (answer.status) {
       case Status::ok: {
         std::uint32_t ttl_ms = answer.ttl_ms != 0 ? answer.ttl_ms : op.owned.view().lease_ms;
         held->second.lease_ms = op.owned.view().lease_ms;
+        held->second.group = answer.group;
+        held->second.seen_ms = op.first_sent_ms;
         confirm_leases(HoldRecord(held->second), op.sequence, op.first_sent_ms, ttl_ms, out);
         break;
       }
@@ -345,9 +297,11 @@ void SessionCore::renewed_for_grant(Pending& renewal, const Answer& answer, std:
     Pending& acquire = *at->second;
     acquire.helper = Sequence();
     std::uint32_t ttl_ms = answer.ttl_ms != 0 ? answer.ttl_ms : acquire.owned.view().lease_ms;
+    if (acquire.lease == LeaseKind::session) ttl_ms = sessions_.ttl_ms_min(options_.ttl_ms);
     if (answer.status == Status::ok && local_deadline_ms(sent_ms, ttl_ms) > now_ms) {
       acquire.lease_sent_ms = sent_ms;
       acquire.grant->ttl_ms = answer.ttl_ms;
+      acquire.grant->group = acquire.group = answer.group;
       granted(acquire, now_ms, out);
     } else if (answer.status == Status::ok) {
       granted(acquire, now_ms, out);  // too slow an answer: once more
@@ -384,6 +338,12 @@ void SessionCore::withdraw(Pending& acquire, std::uint64_t now_ms, Output& out) 
   acquire.stage = Stage::withdrawn;
   acquire.doubtful = false;
   acquire.retry_at_ms = 0;
+  send_cancel(acquire, now_ms, out);
+}
+
+// Also once more, should an earlier one have been sent in a session that has ended.
+SessionCore::Pending& SessionCore::send_cancel(Pending& acquire, std::uint64_t now_ms, Output& out) {
+  if (acquire.helper) finish(acquire.helper);
   Operation view = acquire.owned.view();
   view.target = acquire.sequence;
   view.lease_ms = 0;
@@ -393,10 +353,11 @@ void SessionCore::withdraw(Pending& acquire, std::uint64_t now_ms, Output& out) 
   cancel.group = acquire.group;
   acquire.helper = cancel.sequence;
   send(cancel, now_ms, out);
+  return cancel;
 }
 
-void SessionCore::give_back(const Operation& acquired, FencingToken token, GroupId group,
-                            std::uint64_t now_ms, Output& out) {
+SessionCore::Pending& SessionCore::give_back(const Operation& acquired, FencingToken token, GroupId group,
+                                             std::uint64_t now_ms, Output& out) {
   Operation view;
   view.lease = acquired.lease;
   view.token = token;
@@ -406,6 +367,7 @@ void SessionCore::give_back(const Operation& acquired, FencingToken token, Group
   Pending& release = make(OperationKind::release, view, now_ms);
   release.group = group;
   send(release, now_ms, out);
+  return release;
 }
 
 void SessionCore::complete(Pending& op, Answer answer, bool outcome_unknown, Output& out) {

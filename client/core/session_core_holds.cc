@@ -38,6 +38,7 @@ void SessionCore::add_hold(const Pending& op, const Answer& answer, Term term, C
   hold.owner_tag = asked.owner_tag;
   hold.token = answer.token;
   hold.group = answer.group;
+  hold.seen_ms = std::max(op.first_sent_ms, op.lease_sent_ms);
   hold.lease = op.lease;
   hold.term = term;
   HoldId& newest = siblings_[owner_hash(asked.resource, asked.owner_tag)];
@@ -50,6 +51,10 @@ void SessionCore::add_hold(const Pending& op, const Answer& answer, Term term, C
   HoldRecord& kept = holds_.emplace(id.value, std::move(hold)).first->second;
   completion.hold = id;
   completion.term = term;
+  if (LiveTerm* live = sessions_.find(term); live && !live->proofs.empty()) {
+    sessions_.entered(*live, kept.group, kept.seen_ms);
+    tell(*live, out);
+  }
   if (op.lease == LeaseKind::session) return;
   std::uint32_t ttl_ms = answer.ttl_ms != 0 ? answer.ttl_ms : asked.lease_ms;
   confirm_leases(kept, op.sequence, op.lease_sent_ms, ttl_ms, out);
@@ -76,7 +81,9 @@ void SessionCore::remove_hold(HoldId id) {
       }
     }
   }
+  Sequence search = at->second.search;
   holds_.erase(id.value);
+  if (search) finish(search);
 }
 
 std::vector<HoldId> SessionCore::siblings(std::string_view resource, std::string_view owner_tag) const {

@@ -52,9 +52,11 @@ Group* RouterCore::State::assign(Pending& pending) {
     park(pending, kNever);
     return nullptr;
   }
-  if (auto line = lines_.find(pending.hash); line != lines_.end()) {
-    stand_in_line(pending, line->second.retry_at);
-    return nullptr;
+  if (!lines_.empty()) {
+    if (auto line = lines_.find(pending.hash); line != lines_.end()) {
+      stand_in_line(pending, line->second.retry_at);
+      return nullptr;
+    }
   }
   const GroupSession& session = this->session(connections_[pending.connection], group->index);
   if (pending.sent && pending.group != group->index) {

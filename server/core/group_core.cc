@@ -114,15 +114,16 @@ bool GroupCore::Impl::advance(const Instant& now) {
 bool GroupCore::Impl::begin_epoch(const Instant& now) {
   epoch_entries_due_ = false;
   if (replica_.role() != Role::preparing) return false;
-  std::string arcs;
-  if (replica_.blank()) arcs = first_arcs();
-  Operation op;
-  op.kind = OperationKind::start_epoch;
-  op.token = FencingToken(replica_.config().config.era << coordinator::kEraShift);
-  op.resource = arcs;
   BatchWriter writer;
   writer.stamp(now.unix_ms);
-  writer.add(op);
+  if (replica_.blank()) {
+    add_first_entries(writer);
+  } else {
+    Operation op;
+    op.kind = OperationKind::start_epoch;
+    op.token = FencingToken(replica_.config().config.era << coordinator::kEraShift);
+    writer.add(op);
+  }
   replica_.set_epoch_entries(writer.take(), now.ms, wanted_);
   return true;
 }
@@ -279,7 +280,9 @@ void GroupCore::move_in(RequestId request, const Transfer& transfer, const Insta
 void GroupCore::on_transferred(GroupId to, std::uint64_t number, const TransferReply& reply,
                                const Instant& now) {
   if (!impl_->may_serve()) return;  // asked again when it serves, or by another
-  number == 0 ? impl_->on_asked(to, reply, now.ms) : impl_->on_transferred(number, reply, now.ms);
+  if (number == 0) return impl_->on_asked(to, reply, now.ms);
+  if (number == kClaim) return impl_->on_claimed(to, reply, now.ms);
+  impl_->on_transferred(number, reply, now.ms);
 }
 
 bool GroupCore::step_down(const Instant& now, StepDown how) {

@@ -1,5 +1,6 @@
 // The state behind GroupCore, shared by its sides: group_core.cc (inputs and the turn), group_core_serving.cc
-// (operations, answers, reads, deadlines), group_core_moves.cc, group_core_snapshots.cc. Only these include
+// (operations, answers, reads, deadlines), group_core_moves.cc and
+// group_core_claims.cc (arcs that come and go), group_core_snapshots.cc. Only these include
 // it.
 #pragma once
 
@@ -77,7 +78,7 @@ struct GroupCore::Impl {
 
   // --- group_core_moves.cc
   void on_ring(const coordinator::RingRecord& ring);
-  std::string first_arcs() const;
+  void add_first_entries(BatchWriter& writer) const;
   void begin_moves();
   void end_moves();
   void plan_moves();
@@ -94,6 +95,14 @@ struct GroupCore::Impl {
   void note_ring_done(TimeMs now);
   TimeMs next_move_ms() const;
   bool is_ours(const OwnedArc& arc) const;
+  // --- group_core_claims.cc
+  void send_claims(TimeMs now);
+  void on_claimed(GroupId by, const TransferReply& reply, TimeMs now);
+  void arcs_taken(TimeMs now);
+  void claim(RequestId request, const Transfer& transfer);
+  void arcs_let(GroupId to);
+  TransferReply claim_reply() const;
+
   std::optional<TransferReply> refuse_transfer(const Transfer& transfer, const OwnedArc* arc, TimeMs now);
   void move_in(RequestId request, const Transfer& transfer, const Instant& now);
   void arc_taken(GroupId from, std::uint64_t number);
@@ -141,15 +150,23 @@ struct GroupCore::Impl {
     std::uint64_t number = 0;
     bool is_foreign = false;  // by the ring not this group's
   };
+  // A group that asked which arcs this one has.
+  struct Claimant {
+    RequestId request;
+    GroupId from;
+  };
   struct Moves {
     bool plan_due = true;
     LogIndex known_from;  // when this is applied, the table has all that was logged before
     std::vector<Giving> to_give;
     std::map<GroupId, Attempt> asked;  // groups to give to; succeeded: they take arcs
-    std::size_t freezing = 0;          // entries that are not applied
+    std::map<GroupId, Attempt>
+        claims;                // groups that may have arcs of ours; succeeded: that is about to be logged
+    std::size_t freezing = 0;  // entries that are not applied
     std::map<std::uint64_t, Sending> sendings;
     TimeMs give_at_ms = 0;  // not before, by the limit of the rate
     std::vector<Arrival> arriving;
+    std::vector<Claimant> claimants;
     std::size_t foreign_arriving = 0;
     std::uint64_t done_noted = 0;  // the version of the ring for which the record was asked to say "done"
     TimeMs done_not_before_ms = 0;

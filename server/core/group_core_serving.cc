@@ -68,6 +68,10 @@ void GroupCore::Impl::begin_recovery(TimeMs now) {
 
 void GroupCore::Impl::end_recovery_if_due(TimeMs now) {
   if (!serving_ || recovery_until_ms_ == 0 || now < recovery_until_ms_) return;
+  if (!moves_.claims.empty()) {  // the wait begins anew when it is known which arcs are its own
+    recovery_until_ms_ = now + std::max<std::uint32_t>(1, replica_.config().config.lease_ms_max);
+    return;
+  }
   recovery_until_ms_ = 0;
   note("recovered: locks are granted again");
   replica_.end_recovery(now, wanted_);
@@ -306,6 +310,8 @@ void GroupCore::Impl::apply(const Batch& batch, const Instant& now) {
 void GroupCore::Impl::follow_move(const Operation& op, TimeMs now) {
   if (op.kind == OperationKind::move_out) arc_frozen(now);
   if (op.kind == OperationKind::move_done) arc_arrived(op.target.value);
+  if (op.kind == OperationKind::take_arcs) arcs_taken(now);
+  if (op.kind == OperationKind::let_arcs) arcs_let(GroupId(static_cast<std::uint32_t>(op.target.value)));
   if (op.kind == OperationKind::move_in)
     arc_taken(GroupId(static_cast<std::uint32_t>(op.session.value)), op.target.value);
 }

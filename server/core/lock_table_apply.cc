@@ -30,6 +30,12 @@ void LockTable::Impl::apply(const Operation& op, std::uint64_t stamp_unix_ms, Ef
       return move_in(context);
     case OperationKind::move_done:
       return move_done(context);
+    case OperationKind::miss_arcs:
+      return miss_arcs(context);
+    case OperationKind::take_arcs:
+      return take_arcs(context);
+    case OperationKind::let_arcs:
+      return let_arcs(context);
     default:
       return serve(context);
   }

@@ -365,7 +365,7 @@ class Reader final : public LockTable::SnapshotReader {
       state_.add_expired(expired);
     }
     state_.last_move = from.number();
-    return read_outgoing(from) && read_received(from);
+    return read_outgoing(from) && read_missing(from) && read_received(from);
   }
 
   bool read_outgoing(Decoder& from) {
@@ -380,6 +380,14 @@ class Reader final : public LockTable::SnapshotReader {
       outgoing.arc = moved.arc;
       outgoing.locks = moved.locks.size();
       if (!state_.outgoing.emplace(outgoing.number, outgoing).second) return false;
+    }
+    return from.ok();
+  }
+
+  bool read_missing(Decoder& from) {
+    for (std::uint64_t left = from.number(); left != 0 && from.ok(); --left) {
+      const GroupId group(from.number32());
+      if (!decode_arcs(from.bytes(SIZE_MAX), state_.missing[group])) return false;
     }
     return from.ok();
   }

@@ -165,9 +165,11 @@ bool leads_alone(Simulation& sim, const ServerProcess& server) {
 }
 
 // What stands still may have decided what it has yet to carry out. When the group has begun anew meanwhile,
-// the checks would take that for decided late.
-bool nobody_stands_still(Simulation& sim) {
-  return std::none_of(sim.servers().begin(), sim.servers().end(),
+// the checks would take that for decided late. And two processes whose ids were started elsewhere must not be
+// there at a time: without the coordinator they would vouch for each other, and nobody promises otherwise.
+bool may_start_twice(Simulation& sim) {
+  return sim.can_start_elsewhere() &&
+         std::none_of(sim.servers().begin(), sim.servers().end(),
                       [](const ServerProcess* server) { return server->frozen(); });
 }
 
@@ -182,8 +184,8 @@ void leave_alone(Simulation& sim, Random& random, const ServerProcess& server) {
 void strike_second_starts(Simulation& sim, Random& random) {
   ServerProcess* server = some_server(sim, random);
   const auto ready = [&sim, server, life = server->life()] {
-    return server->running() && server->life() == life && nobody_stands_still(sim) &&
-           sim.can_start_elsewhere() && is_registered(sim, server->member());
+    return server->running() && server->life() == life && may_start_twice(sim) &&
+           is_registered(sim, server->member());
   };
   if (!ready()) return;
   const bool alone = random.one_in(2);
@@ -291,15 +293,23 @@ const std::vector<Fault>& all_faults() {
 
 void start_twice(Simulation& sim, ServerProcess& server, bool asleep, TimeUs goes_on_after) {
   server.freeze_between_turns(asleep);
+  // Another fault may end the session early; then nobody waits any shorter.
+  const TimeUs session_over = sim.world().now() + sim.shape().session_timeout_ms * kMs;
   const auto look = std::make_shared<std::function<void()>>();
-  *look = [&sim, &server, goes_on_after, again = std::weak_ptr(look), member = server.member()] {
-    if (!server.alive() || server.member() != member) return;
+  *look = [&sim, &server, goes_on_after, session_over, again = std::weak_ptr(look),
+           member = server.member()] {
+    if (!server.alive() || server.member() != member || sim.is_given_up(server)) return;
     if (sim.faults_stopped()) return server.go_on();
-    if (is_registered(sim, member) || !server.frozen())
+    if (is_registered(sim, member) || !server.frozen() || sim.world().now() < session_over)
       return sim.heal_after(kGivenUpLook, [look = again.lock()] { (*look)(); });
+    if (!sim.can_start_elsewhere()) return server.go_on();
     sim.start_elsewhere(server);
-    sim.heal_after(goes_on_after, [&server, member] {
-      if (server.alive() && server.member() == member) server.go_on();
+    sim.heal_after(goes_on_after, [&sim, &server, member] {
+      if (!server.alive() || server.member() != member) return;
+      server.go_on();
+      sim.heal_after(3 * sim.shape().session_timeout_ms * kMs, [&sim, &server] {
+        if (!sim.faults_stopped()) sim.crash(server, 0);
+      });
     });
   };
   (*look)();

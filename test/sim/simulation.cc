@@ -268,11 +268,20 @@ void Simulation::start_elsewhere(ServerProcess& old) {
   restart(*next);
 }
 
+bool Simulation::can_start_elsewhere() const {
+  const auto alive = [](const ServerProcess* old) { return old->alive(); };
+  return owned_.size() < kProcessesMax && std::none_of(given_up_.begin(), given_up_.end(), alive);
+}
+
+bool Simulation::is_given_up(const Process& process) const {
+  return std::find(given_up_.begin(), given_up_.end(), &process) != given_up_.end();
+}
+
 // Whoever died is started again after a while.
 void Simulation::supervise() {
   for (const auto& process : owned_) {
     if (process->alive()) continue;
-    if (std::find(given_up_.begin(), given_up_.end(), process.get()) != given_up_.end()) continue;
+    if (is_given_up(*process)) continue;
     if (closing_ && dynamic_cast<ClientProcess*>(process.get()) != nullptr) continue;
     auto [due, is_new] = restart_at_.try_emplace(process->node(), 0);
     if (is_new) due->second = world_.now() + supervision_.below(2 * kSecond);

@@ -96,9 +96,10 @@ class Simulation final : public ServerObserver {
   // Undoes a fault after a time, or when the faults stop.
   void heal_after(TimeUs time, std::function<void()> heal);
   // Another host takes over the id of a server whose old process may live on: that is not started again, and
-  // ends soon after the faults. REQUIRES: can_start_elsewhere().
+  // ends soon after the faults. REQUIRES: can_start_elsewhere(), !is_given_up(old).
   void start_elsewhere(ServerProcess& old);
-  bool can_start_elsewhere() const { return owned_.size() < kProcessesMax; }
+  bool is_given_up(const Process& process) const;
+  bool can_start_elsewhere() const;  // one at a time lives on, and there is a bound to all of them
   void count_strike() { ++strikes_; }
   bool faults_stopped() const { return faults_stopped_; }
 

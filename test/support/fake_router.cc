@@ -95,6 +95,8 @@ struct FakeRouters::Impl {
   std::map<std::string, LockOf> locks;
   std::uint64_t last_token = std::uint64_t{1} << 40;
   bool drop_next = false;
+  FakeRing ring;
+  enum class Drop { none, undone, done } drop_change = Drop::none;
   FakeRouterCounters counters;
   std::thread thread;
 
@@ -250,6 +252,7 @@ struct FakeRouters::Impl {
       LockPage page;
       std::uint64_t position = 0;
       for (const auto& [name, lock] : locks) {
+        if (GroupId(what.getList().getGroup()) != kGroup) break;
         if (!name.starts_with(prefix) || lock.holders.empty()) continue;
         if (++position <= what.getList().getCursor()) continue;
         if (page.locks.size() == what.getList().getLimit()) {
@@ -259,15 +262,38 @@ struct FakeRouters::Impl {
         page.locks.push_back(lock_report(name));
       }
       wire::write(page, report.initPage());
+    } else if (what.isRing()) {
+      wire::write(ring.report(), report.initRing());
+    } else if (what.isLocate()) {
+      wire::write(ring.locate(std::string(wire::as_text(what.getLocate()))), report.initPlace());
+    } else if (what.isChangeRing()) {
+      if (!change_ring(peer, wire::read(what.getChangeRing()), report)) return;
     } else {
       ClusterReport cluster;
       cluster.cluster = doors[peer->router].cluster;
-      GroupReport group;
-      group.group = kGroup;
-      cluster.groups.push_back(group);
+      for (GroupId group : ring.groups()) cluster.groups.push_back(ring.state_of(group));
       wire::write(cluster, report.initCluster());
     }
     peer->connection->send(message);
+  }
+
+  // False: the connection was dropped instead.
+  bool change_ring(const std::shared_ptr<Peer>& peer, const RingChange& change,
+                   wire::Report::Builder report) {
+    Drop how = change.dry_run ? Drop::none : std::exchange(drop_change, Drop::none);
+    RingReport told;
+    std::string refused = how == Drop::undone ? "" : ring.change(change, told);
+    if (how != Drop::none) {
+      drop(peer, "dropped by the test");
+      return false;
+    }
+    if (refused.empty()) {
+      wire::write(told, report.initRing());
+    } else {
+      report.setStatus(static_cast<std::uint8_t>(Status::invalid_argument));
+      report.setMessage(refused);
+    }
+    return true;
   }
 
   LockReport lock_report(const std::string& name) {
@@ -601,6 +627,12 @@ void FakeRouters::end_sessions_silently() {
 }
 void FakeRouters::drop_next_answers() {
   impl_->run([&] { impl_->drop_next = true; });
+}
+void FakeRouters::with_ring(const std::function<void(FakeRing&)>& what) {
+  impl_->run([&] { what(impl_->ring); });
+}
+void FakeRouters::drop_next_change(bool done) {
+  impl_->run([&] { impl_->drop_change = done ? Impl::Drop::done : Impl::Drop::undone; });
 }
 FakeRouterCounters FakeRouters::counters() const {
   return impl_->run([&] { return impl_->counters; });

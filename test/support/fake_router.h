@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "schema/types.h"
+#include "test/support/fake_ring.h"
 
 namespace dlm::test {
 
@@ -50,6 +51,12 @@ class FakeRouters {
   void end_sessions_silently();
   // Drops the connection instead of answering the next operations frame, after having executed it.
   void drop_next_answers();
+
+  // Looks at the ring that they tell of, or sets it up, on their thread.
+  void with_ring(const std::function<void(FakeRing&)>& what);
+  // Drops the connection instead of answering the next change of the ring, after having carried it out or
+  // instead.
+  void drop_next_change(bool done);
 
   FakeRouterCounters counters() const;
   std::size_t holders(const std::string& resource) const;

@@ -168,6 +168,17 @@ class Client {
   // For operators. Has the group's primary give its place to an in-sync backup, without a noticeable pause;
   // gives its state then, with the new primary. unavailable: it was not done, or it is not known whether.
   Result<GroupReport> step_down(GroupId group);
+  // The ring: who owns how much of it, and what moves now. A group that can't be asked has its `problem` set.
+  Result<RingReport> ring();
+  // Where a name is. Nothing need be held under it.
+  Result<PlaceReport> locate(std::string_view resource);
+  // For operators. Changes the ring, or how a change of it goes on; gives the ring as it is from then on,
+  // while the locks move in their own time: see ring(). With dry_run, as it would be. The change is made at
+  // most once and never tried again behind the caller's back, against the version of the ring that it expects
+  // (0: read first, by this call). Errors: invalid_argument and what else the router refuses, `message`
+  // saying what to do, nothing was done; unavailable: when outcome_unknown says so it may have been done all
+  // the same: ring() tells.
+  Result<RingReport> change_ring(const RingChange& change);
 
   // The same without blocking, for async.h and event loops: `done` is called once, on the client's I/O
   // thread, never within the call. It must not block and must not throw.
@@ -182,6 +193,9 @@ class Client {
   void start_list_page(const ListOptions& options, Done<LockPage> done);
   void start_status(Done<ClusterReport> done);
   void start_step_down(GroupId group, Done<GroupReport> done);
+  void start_ring(Done<RingReport> done);
+  void start_locate(std::string_view resource, Done<PlaceReport> done);
+  void start_change_ring(const RingChange& change, Done<RingReport> done);
 
  private:
   std::shared_ptr<client::Engine> engine_;

@@ -55,5 +55,15 @@ TEST(Dev, RunsGroupsOfOneReplicaAndKeepsToItsLeaseLimits) {
   EXPECT_EQ(service.dlm({"acquire", "x", "--lease", "30s"}).code, 0);
 }
 
+TEST(Dev, ServesSpareGroupsThatTheRingDoesNotHave) {
+  Service service({"--groups", "1", "--replicas", "1", "--spare-groups", "1"});
+  ASSERT_TRUE(service.ok()) << service.program().err();
+  EXPECT_EQ(json_of(service.program().out()).at("spare_groups").as_int64(), 1);
+  auto cluster = json_of(service.dlm({"status", "--json"}).out);
+  EXPECT_EQ(cluster.at("ring").as_array().size(), 1U);
+  ASSERT_EQ(cluster.at("groups").as_array().size(), 2U);
+  EXPECT_EQ(cluster.at("groups").as_array()[1].at("problem").as_string(), "");
+}
+
 }  // namespace
 }  // namespace dlm::test

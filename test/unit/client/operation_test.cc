@@ -526,6 +526,17 @@ TEST(Operation, QueriesAreSentAgainAndGivenUpInTime) {
   EXPECT_FALSE(d.core.end_query(id));
 }
 
+TEST(Operation, QueryThatIsMoreThanAReadIsNeverSentTwice) {
+  CoreDriver d;
+  QueryId waiting = d.core.query(5'000, d.now, d.out, true);
+  d.connect();
+  EXPECT_THAT(d.take().send_queries, ElementsAre(waiting)) << "it had not left before";
+  d.lose_connection();
+  EXPECT_THAT(d.core.take_late_queries(), ElementsAre(waiting));
+  d.connect();
+  EXPECT_THAT(d.take().send_queries, IsEmpty());
+}
+
 TEST(Operation, MillionsOfShortOnesLeaveNothingBehind) {
   CoreDriver d;
   d.connect();

@@ -6,8 +6,9 @@
 namespace dlm::server {
 
 GroupCluster::GroupCluster(int members, const GroupOptions& options) : options_(options) {
-  options_.replica.group = GroupId(1);
-  ring = {1, {{GroupId(1), 1}}};
+  if (!options_.replica.group) options_.replica.group = GroupId(1);
+  ring.version = 1;
+  ring.groups = {{GroupId(1), 1}};
   for (int i = 1; i <= members; ++i) {
     const std::string server = "s" + std::to_string(i);
     nodes_[server];
@@ -129,6 +130,8 @@ void GroupCluster::carry_out(const std::string& server, GroupOutput& output) {
     for (Answer& answer : later.answers) later_[later.channel].push_back(std::move(answer));
   }
   for (auto& reported : output.reports) reports_.emplace(reported.request, std::move(reported));
+  for (GroupOutput::Arrived& arrived : output.arrivals) arrivals_[arrived.request] = std::move(arrived.reply);
+  for (Transfer& transfer : output.transfers) transfers_.push_back({server, std::move(transfer)});
   for (auto& reply : output.replies) {
     const Asked asked = asked_.at(reply.request);
     Node& sender = nodes_.at(asked.from);
@@ -177,6 +180,28 @@ void GroupCluster::deliver(Message& message) {
   } else {
     receiver.core->on_install(request, from, std::get<Install>(message.content), now());
   }
+}
+
+// --- other groups ----------------------------------------------------------------------------------------
+
+void GroupCluster::set_ring(const coordinator::RingRecord& next) {
+  ring = next;
+  tell_views();
+}
+
+TransferReply GroupCluster::move_in(const std::string& server, const Transfer& transfer) {
+  const RequestId request(++requests_);
+  if (!is_running(server)) return {Status::unavailable, "it is dead", 0, {}, 0};
+  core(server).move_in(request, transfer, now());
+  settle();
+  auto arrival = arrivals_.find(request);
+  return arrival == arrivals_.end() ? TransferReply{Status::unavailable, "no answer", 0, {}, 0}
+                                    : arrival->second;
+}
+
+void GroupCluster::answer_transfer(const Sent& sent, const TransferReply& reply) {
+  if (is_running(sent.by)) core(sent.by).on_transferred(sent.transfer.to, sent.transfer.number, reply, now());
+  settle();
 }
 
 // --- operations ------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -18,7 +19,8 @@ class GroupCluster {
  public:
   static constexpr std::uint64_t kUnixMs = 1'700'000'000'000;
 
-  // Members s1, s2, …, all registered, and a ring of this group alone.
+  // Members s1, s2, …, all registered, and a ring of g1 alone. The group is g1 unless `options` names
+  // another.
   explicit GroupCluster(int members, const GroupOptions& options = {});
 
   // --- faults and membership ---
@@ -56,6 +58,18 @@ class GroupCluster {
   bool is_reported(RequestId request) const { return reports_.contains(request); }
   // Later answers on a channel since the last call.
   std::vector<Answer> take_later(std::uint64_t channel = 1);
+
+  // --- other groups: what the test carries between them ---
+  void set_ring(const coordinator::RingRecord& next);
+  struct Sent {
+    std::string by;
+    Transfer transfer;
+  };
+  // Since the last call.
+  std::vector<Sent> take_transfers() { return std::exchange(transfers_, {}); }
+  // Gives a transfer to a member, settles, and gives the answer; status unavailable when there is none.
+  TransferReply move_in(const std::string& server, const Transfer& transfer);
+  void answer_transfer(const Sent& sent, const TransferReply& reply);
 
   // --- looking inside ---
   GroupCore& core(const std::string& server) { return *nodes_.at(server).core; }
@@ -115,6 +129,8 @@ class GroupCluster {
   std::map<RequestId, GroupOutput::Finished> finished_;
   std::map<RequestId, GroupOutput::Reported> reports_;
   std::map<ChannelId, std::vector<Answer>> later_;
+  std::vector<Sent> transfers_;
+  std::map<RequestId, TransferReply> arrivals_;
   std::size_t snapshots_begun_ = 0;
 };
 

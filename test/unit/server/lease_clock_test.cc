@@ -236,7 +236,8 @@ TEST(LeaseClock, AMillionDeadlinesAreKeptAndEndInOrder) {
   for (std::uint64_t token = 1; token <= kCount; ++token) {
     clock.on(hold_timer(token, static_cast<std::uint32_t>(1 + (token * 7919) % 100'000)), 0);
   }
-  for (std::uint64_t token = 1; token <= kCount; token += 2) clock.renew_hold(FencingToken(token), "r", 1'000);
+  for (std::uint64_t token = 1; token <= kCount; token += 2)
+    clock.renew_hold(FencingToken(token), "r", 1'000);
   EXPECT_EQ(clock.size(), kCount);
   std::vector<OwnedOperation> operations;
   clock.expired(200'000, kCount, operations);
