@@ -62,11 +62,26 @@ void ArcBook::begin(GroupId group, const std::vector<server::OwnedArc>& arcs) {
         world_.violated(to_string(group) + " begins with " + text_of(name) + ", which is on its way");
     }
     assign(arc, group);
+    on_emptied_(arc);
   }
 }
 
 void ArcBook::lose(GroupId group) {
   for (const server::OwnedArc& arc : arcs_of(group)) assign(arc, GroupId());
+  for (auto& [name, outgoing] : outgoing_)
+    if (name.first == group) outgoing.giver_lost = true;
+  std::erase_if(outgoing_, [](const auto& entry) { return entry.second.giver_lost && !entry.second.piece; });
+}
+
+void ArcBook::let(GroupId by, GroupId other, std::uint64_t below) {
+  std::uint64_t& let = let_[{by, other}];
+  if (let >= below) return;
+  let = below;
+  std::erase_if(outgoing_, [&](const auto& entry) {
+    const auto& [name, outgoing] = entry;
+    if (name.first == by) return outgoing.to == other;
+    return name.first == other && outgoing.to == by && name.second < below;
+  });
 }
 
 void ArcBook::give(GroupId from, std::uint64_t number, LockModel::Piece piece) {
@@ -74,8 +89,10 @@ void ArcBook::give(GroupId from, std::uint64_t number, LockModel::Piece piece) {
   if (!is_all_of(piece.arc, from)) world_.violated(text_of(name) + " is given away and not its own");
   if (outgoing_.contains(name) || receivers_.contains(name))
     world_.violated(text_of(name) + " is given away twice");
-  assign(piece.arc, GroupId());
-  outgoing_[name] = {piece.arc, std::move(piece)};
+  const server::OwnedArc arc = piece.arc;
+  assign(arc, GroupId());
+  const GroupId to = piece.to;
+  outgoing_[name] = {arc, to, std::move(piece), false};
 }
 
 std::optional<LockModel::Piece> ArcBook::take(GroupId by, GroupId from, std::uint64_t number) {
@@ -88,13 +105,14 @@ std::optional<LockModel::Piece> ArcBook::take(GroupId by, GroupId from, std::uin
   if (found == outgoing_.end())
     world_.violated(to_string(by) + " takes " + text_of(name) + ", which was not given");
   Outgoing& outgoing = found->second;
-  if (outgoing.piece->to != by)
-    world_.violated(to_string(by) + " takes " + text_of(name) + ", which is for " +
-                    to_string(outgoing.piece->to));
+  if (outgoing.to != by)
+    world_.violated(to_string(by) + " takes " + text_of(name) + ", which is for " + to_string(outgoing.to));
   receivers_[name] = by;
   ++taken_;
   assign(outgoing.arc, by);
-  return std::exchange(outgoing.piece, std::nullopt);
+  std::optional<LockModel::Piece> piece = std::exchange(outgoing.piece, std::nullopt);
+  if (outgoing.giver_lost) outgoing_.erase(found);
+  return piece;
 }
 
 void ArcBook::forget(GroupId from, std::uint64_t number) {
@@ -107,7 +125,7 @@ void ArcBook::forget(GroupId from, std::uint64_t number) {
 std::vector<std::uint64_t> ArcBook::outgoing_of(GroupId group) const {
   std::vector<std::uint64_t> numbers;
   for (auto at = outgoing_.lower_bound({group, 0}); at != outgoing_.end() && at->first.first == group; ++at)
-    numbers.push_back(at->first.second);
+    if (!at->second.giver_lost) numbers.push_back(at->first.second);
   return numbers;
 }
 

@@ -54,12 +54,11 @@ void ClusterChecks::granted(const std::string& resource, FencingToken token) {
   highest = token;
 }
 
-void ClusterChecks::group_lost(GroupId group) {
+void ClusterChecks::emptied(const server::OwnedArc& arc) {
   for (auto& [resource, versions] : versions_) {
-    if (arcs_.owns(group, coordinator::hash_of(resource)))
-      versions.push_back({world_.now(), digest_of(nullptr)});
+    const std::uint64_t hash = coordinator::hash_of(resource);
+    if (arc.begin <= hash && hash <= arc.end) versions.push_back({world_.now(), digest_of(nullptr)});
   }
-  arcs_.lose(group);
 }
 
 void ClusterChecks::check_report(const LockReport& report, TimeUs asked_at) const {

@@ -20,19 +20,21 @@ std::uint64_t digest_of(const LockReport& report);
 
 class ClusterChecks {
  public:
-  explicit ClusterChecks(World& world) : world_(world), arcs_(world) {}
+  explicit ClusterChecks(World& world)
+      : world_(world), arcs_(world, [this](const server::OwnedArc& arc) { emptied(arc); }) {}
 
   ArcBook& arcs() { return arcs_; }
   const ArcBook& arcs() const { return arcs_; }
 
   void changed(const std::string& resource, const LockModel::Lock* lock);
   void granted(const std::string& resource, FencingToken token);
-  // Nobody holds or waits any more for what the group owned.
-  void group_lost(GroupId group);
   // A report of a read that was asked for then must tell what was true at some moment since.
   void check_report(const LockReport& report, TimeUs asked_at) const;
 
  private:
+  // Nobody holds or waits any more for what lies in the arc.
+  void emptied(const server::OwnedArc& arc);
+
   struct Version {
     TimeUs since = 0;
     std::uint64_t digest = 0;

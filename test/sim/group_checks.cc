@@ -153,7 +153,7 @@ GroupChecks::Lineage& GroupChecks::begin_lineage(const MemberName& by, std::uint
   lineages_.back()->base = base;
   if (is_loss) {
     world_.note(to_string(group_), "begins with nothing");
-    cluster_.group_lost(group_);
+    cluster_.arcs().lose(group_);
   }
   return *lineages_.back();
 }

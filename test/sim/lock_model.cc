@@ -89,6 +89,14 @@ void LockModel::apply(const Operation& entry) {
       return move_in(entry);
     case OperationKind::move_done:
       return arcs_.forget(group_, entry.target.value);
+    case OperationKind::miss_arcs:
+      missing_.insert(GroupId(static_cast<std::uint32_t>(entry.target.value)));
+      return;
+    case OperationKind::take_arcs:
+      return take_arcs(entry);
+    case OperationKind::let_arcs:
+      return arcs_.let(group_, GroupId(static_cast<std::uint32_t>(entry.target.value)),
+                       entry.acked_below.value);
     default:
       return serve(entry);
   }

@@ -181,6 +181,7 @@ class LockModel {
   void give_sessions(Piece& piece, const std::set<SessionId>& sessions);
   void give_expired(Piece& piece) const;
   void move_in(const Operation& entry);
+  void take_arcs(const Operation& entry);
   void install(const Piece::Session& from);
   void install(const std::string& resource, const Lock& lock);
   Session& adopt(const Piece::Session& from);
@@ -205,6 +206,7 @@ class LockModel {
   std::set<std::pair<std::string, FencingToken>> expired_tokens_;  // by name: groups may give equal ones
   FencingToken last_token_;
   std::uint64_t last_move_ = 0;
+  std::set<GroupId> missing_;  // groups that may have arcs of this one, which lost everything
 };
 
 }  // namespace dlm::sim

@@ -31,6 +31,13 @@ void LockModel::start_epoch(const Operation& entry) {
   if (!entry.resource.empty() && server::decode_arcs(entry.resource, arcs)) arcs_.begin(group_, arcs);
 }
 
+// What the other group turned out not to have, after everything was lost here.
+void LockModel::take_arcs(const Operation& entry) {
+  std::vector<server::OwnedArc> arcs;
+  if (missing_.erase(GroupId(static_cast<std::uint32_t>(entry.target.value))) == 0) return;
+  if (server::decode_arcs(entry.resource, arcs)) arcs_.begin(group_, arcs);
+}
+
 // --- giving ----------------------------------------------------------------------------------------------
 
 void LockModel::move_out(const Operation& entry) {

@@ -41,6 +41,12 @@ std::string name_of(OperationKind kind) {
       return "move_in";
     case OperationKind::move_done:
       return "move_done";
+    case OperationKind::miss_arcs:
+      return "miss_arcs";
+    case OperationKind::take_arcs:
+      return "take_arcs";
+    case OperationKind::let_arcs:
+      return "let_arcs";
   }
   return "?";
 }
@@ -86,13 +92,13 @@ std::string text_of(const server::OwnedArc& arc) {
 std::string text_of(const server::Transfer& transfer) {
   std::string text = to_string(transfer.from) + " to " + to_string(transfer.to);
   if (transfer.number == 0) return text + " asks whether arcs would be taken";
+  if (transfer.number == server::kClaim) return text + " asks which arcs it has";
   return text + " arc " + std::to_string(transfer.number);
 }
 
 // Whether the resource of an operation is a name, and not bytes of arcs.
 bool names_a_lock(const Operation& op) {
-  return !op.resource.empty() && op.kind != OperationKind::start_epoch &&
-         op.kind != OperationKind::move_out && op.kind != OperationKind::move_in;
+  return !op.resource.empty() && op.kind < OperationKind::start_epoch;
 }
 
 std::string text_of(const server::Install& install) {
@@ -112,8 +118,9 @@ std::string describe(const Operation& op) {
   if (op.kind == OperationKind::acquire && op.mode == LockMode::shared) text += " shared";
   if (op.token) text += " token " + std::to_string(op.token.value);
   std::vector<server::OwnedArc> arcs;
-  if (op.kind == OperationKind::move_out && server::decode_arcs(op.resource, arcs))
-    text += " " + text_of(arcs.front());
+  const bool has_arcs = op.kind != OperationKind::move_in && !op.resource.empty() && !names_a_lock(op);
+  if (has_arcs && server::decode_arcs(op.resource, arcs))
+    for (const server::OwnedArc& arc : arcs) text += " " + text_of(arc);
   return text;
 }
 

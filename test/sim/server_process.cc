@@ -415,15 +415,13 @@ void ServerProcess::Life::send(const server::Transfer& transfer) {
   }
   auto link = links.find(primary);
   if (link != links.end()) return link->second->send(transfer);
-  self.post(0, [this, arc] {
-    transferred(arc, {Status::unavailable, "it has no primary that is known", 0});
-  });
+  self.post(0, [this, arc] { transferred(arc, unreached("it has no primary that is known")); });
 }
 
 void ServerProcess::Life::take(LinkId link, const MoveIn& move) {
   auto found = hosts.find(move.transfer.to);
   if (found == hosts.end())
-    return self.network_.send(link, self, MovedIn{move.call, {Status::unavailable, "it is not here", 0}});
+    return self.network_.send(link, self, MovedIn{move.call, unreached("it is not here")});
   const server::RequestId request(++ids);
   found->second.asked[request] = {link, move.call, {}};
   move_in(found->second, request, move.transfer);

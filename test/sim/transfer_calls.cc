@@ -5,12 +5,17 @@
 
 namespace dlm::sim {
 
+server::TransferReply unreached(const std::string& why) {
+  server::TransferReply reply;
+  reply.status = Status::unavailable;
+  reply.message = why;
+  return reply;
+}
+
 TransferCalls::~TransferCalls() {
   if (!process_.alive()) return;
   for (const auto& [name, call] : out_) {
-    process_.post(0, [told = told_, arc = name] {
-      told(arc, {Status::unavailable, "it left the cluster", 0});
-    });
+    process_.post(0, [told = told_, arc = name] { told(arc, unreached("it left the cluster")); });
   }
 }
 
@@ -28,7 +33,7 @@ void TransferCalls::fail_later(const Name& name, std::uint64_t call, TimeUs dela
     auto found = out_.find(name);
     if (found == out_.end() || found->second != call) return;
     out_.erase(found);
-    told_(name, {Status::unavailable, why, 0});
+    told_(name, unreached(why));
   });
 }
 

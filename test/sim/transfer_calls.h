@@ -12,6 +12,9 @@
 
 namespace dlm::sim {
 
+// Nobody, or not now.
+server::TransferReply unreached(const std::string& why);
+
 class TransferCalls {
  public:
   struct Name {
