@@ -133,7 +133,6 @@ void strike_step_downs(Simulation& sim, Random& random) {
 }
 
 void strike_total_loss(Simulation& sim, Random& random) {
-  if (!sim.may_lose_group()) return;
   const GroupId group = random.pick(sim.groups());
   auto record = sim.ensemble().view().groups.find(group);
   if (record == sim.ensemble().view().groups.end()) return;
@@ -144,7 +143,7 @@ void strike_total_loss(Simulation& sim, Random& random) {
 }
 
 void strike_ring_changes(Simulation& sim, Random& random) {
-  if (sim.ring_admin() != nullptr && sim.may_change_ring()) sim.ring_admin()->do_something(random);
+  if (sim.ring_admin() != nullptr) sim.ring_admin()->do_something(random);
 }
 
 // --- a server started twice ------------------------------------------------------------------------------

@@ -47,12 +47,6 @@ std::uint64_t GroupChecks::committed() const {
   return lineages_.empty() ? 0 : lineages_.back()->log.size();
 }
 
-// Whether its log of this era has begun, and with it what it owns is known.
-bool GroupChecks::has_begun(std::uint64_t era) const {
-  if (lineages_.empty()) return false;
-  return lineages_.back()->base >> coordinator::kEraShift == (era == 1 ? 0 : era);
-}
-
 // --- what a server did -----------------------------------------------------------------------------------
 
 void GroupChecks::on_submit(const MemberName& by, const GroupCore& core,

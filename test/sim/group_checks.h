@@ -39,7 +39,6 @@ class GroupChecks {
 
   const LockModel* model() const { return lineages_.empty() ? nullptr : &lineages_.back()->model; }
   std::uint64_t committed() const;
-  bool has_begun(std::uint64_t era) const;
   std::size_t times_lost() const { return lineages_.empty() ? 0 : lineages_.size() - 1; }
 
  private:

@@ -54,8 +54,6 @@ void draw_ring(Shape& shape, bool in_scenario, Random& random) {
   // Stories need moves that take more than a moment.
   if (in_scenario) shape.group.moves_under_way_max = one_of<std::size_t>(random, {1, 4});
   shape.group.move_locks_max = one_of<std::size_t>(random, {1, 3, 1'000});
-  // What begins a group anew goes on by itself for long, and none may be lost while arcs move.
-  shape.faults.erase("second-starts");
 }
 
 }  // namespace

@@ -186,20 +186,6 @@ bool Simulation::is_spare(const ServerProcess& server) const {
   });
 }
 
-bool Simulation::may_lose_group() const {
-  if (ring_admin_ == nullptr) return true;
-  return ring_admin_->is_idle() && !ensemble_->view().ring.changing() &&
-         !cluster_checks_.arcs().any_outgoing();
-}
-
-bool Simulation::may_change_ring() const {
-  return std::all_of(groups_.begin(), groups_.end(), [&](GroupId group) {
-    auto record = ensemble_->view().groups.find(group);
-    return record != ensemble_->view().groups.end() && !is_lost(group) &&
-           checks_.at(group)->has_begun(record->second.config.era);
-  });
-}
-
 bool Simulation::is_whole() const {
   return what_is_missing().empty();
 }

@@ -73,10 +73,6 @@ class Simulation final : public ServerObserver {
   bool is_lost(GroupId group) const;
   // Whether each of its groups has another living member in sync.
   bool is_spare(const ServerProcess& server) const;
-  // A group that is lost while arcs move knows neither what it had given away nor what it had been given, so
-  // the change can't end (a known limit). So none is lost then, and no change begins while one is lost.
-  bool may_lose_group() const;
-  bool may_change_ring() const;
 
   void run_for(TimeUs time);
   // False: it did not come true in time.

@@ -212,10 +212,7 @@ void Workload::granted(ClientProcess& client, Program& program, const Asked& ask
   belief.token = answer.token;
   belief.term = completion.term;
   belief.lease_deadline_ms = completion.lease_deadline_ms;
-  for (const client::GroupSession& session : client.core().sessions().all()) {
-    if (session.term == completion.term)
-      belief.term_deadline_ms = client.core().sessions().effective_deadline_ms(session);
-  }
+  belief.term_deadline_ms = client.core().sessions().deadline_ms(completion.term);
   beliefs_.begin(std::move(belief));
   program.held[completion.hold] = {request.resource, request.owner_tag, request.lease};
   release_later(client, completion.hold);
