@@ -1,13 +1,10 @@
 #include "test/sim/server_process.h"
 
 #include <algorithm>
-#include <deque>
 #include <set>
 #include <utility>
 
-#include "coordinator/core/ring_change.h"
-#include "test/sim/coordinator_client.h"
-#include "test/sim/member_link.h"
+#include "test/sim/server_life.h"
 
 namespace dlm::sim {
 
@@ -21,86 +18,8 @@ namespace {
 constexpr TimeUs kLaterTimeout = 5 * kSecond;  // for a router to take its later answers
 constexpr std::uint32_t kRegisterGraceMs = 2'000;
 constexpr TimeUs kNewSessionPause = 200 * kMs;
-constexpr TimeUs kRingRetry = 500 * kMs;
 
 }  // namespace
-
-// One router's channel to one group.
-struct Channel {
-  LinkId link;
-  std::deque<Answer> queue;
-  bool sending = false;
-  std::uint64_t sent = 0;  // counts the calls
-  bool cut_off = false;
-};
-
-struct ServerProcess::Life final : Endpoint {
-  struct Asked {  // whose answer a request of the core is
-    LinkId link;
-    std::uint64_t call = 0;
-    server::ChannelId channel;
-  };
-  struct Host {
-    explicit Host(const server::GroupOptions& options) : core(options) {}
-    GroupCore core;
-    bool turn_scheduled = false;
-    LocalMs armed_for = UINT64_MAX;
-    std::map<server::RequestId, Asked> asked;
-    std::map<server::RequestId, TransferCalls::Name> local_moves;  // from groups that are led here, too
-    std::map<server::ChannelId, Channel> channels;
-    std::map<LinkId, server::ChannelId> channel_of;
-  };
-
-  explicit Life(ServerProcess& process);
-
-  Instant now() const { return {self.clock_ms(), self.world().now() / kMs}; }
-
-  // coordinator
-  void on_view(const coordinator::ClusterView& view);
-  void follow_members();
-  void begin_session();
-  void session_ended();
-  void proposed(GroupId group, bool accepted);
-  void settle_ring_if_due();
-  void fail(const std::string& why);
-  // connections
-  void on_message(LinkId link, Message&& message) override;
-  void on_closed(LinkId link) override;
-  void take(LinkId link, const Submit& submit);
-  void take(LinkId link, const Query& query);
-  void take(LinkId link, Replicate&& message);
-  void take(LinkId link, const LateTaken& taken);
-  void take(LinkId link, const MoveIn& move);
-  server::ChannelId channel_of(Host& host, LinkId link);
-  // the turn
-  void schedule_turn(GroupId group, Host& host);
-  void turn(GroupId group);
-  void carry_out(GroupId group, Host& host, GroupOutput& output);
-  void answer(Host& host, GroupOutput& output);
-  void later(GroupId group, Host& host, GroupOutput::Later&& later);
-  void send_later(GroupId group, Host& host, server::ChannelId id);
-  void send(GroupId group, MemberLink::Content message);
-  void send(const server::Transfer& transfer);
-  void move_in(Host& host, server::RequestId request, const server::Transfer& transfer);
-  void arrived(Host& host, const GroupOutput::Arrived& arrival);
-  void transferred(const TransferCalls::Name& name, const server::TransferReply& reply);
-  void consult_coordinator(GroupId group, Host& host, GroupOutput& output);
-  void arm(GroupId group, Host& host);
-
-  ServerProcess& self;
-  MemberName name;
-  coordinator::ClusterView view;
-  bool failed = false;
-  bool registered = false;  // at least once
-  bool proposing_ring = false;
-  std::vector<GroupId> unknown;  // groups with a proposal whose session ended before its outcome was known
-  std::map<GroupId, Host> hosts;
-  std::map<LinkId, std::string> greeted;  // and who they said they are
-  std::uint64_t ids = 0;
-  MemberLink::Events member_events;
-  std::map<MemberName, std::unique_ptr<MemberLink>> links;
-  std::unique_ptr<CoordinatorClient> coordinator;
-};
 
 ServerProcess::Life::Life(ServerProcess& process) : self(process), name(process.member()) {
   member_events.on_reply = [this](GroupId group, const server::AppendReply& reply) {
@@ -196,21 +115,6 @@ void ServerProcess::Life::on_view(const coordinator::ClusterView& next) {
   }
   for (GroupId group : std::exchange(unknown, {})) proposed(group, false);
   settle_ring_if_due();
-}
-
-// Every primary may end a change in which all groups are through, and one of them comes first.
-void ServerProcess::Life::settle_ring_if_due() {
-  if (failed || proposing_ring || !coordinator::all_done(view.ring, view.groups)) return;
-  const bool leads =
-      std::any_of(hosts.begin(), hosts.end(), [](const auto& host) { return host.second.core.serving(); });
-  if (!leads) return;
-  proposing_ring = true;
-  coordinator->propose_ring(view.ring.version, coordinator::settled(view.ring),
-                            [this](coordinator::WriteResult result) {
-                              proposing_ring = false;
-                              if (result == coordinator::WriteResult::accepted || failed) return;
-                              self.post(kRingRetry, [this] { settle_ring_if_due(); });
-                            });
 }
 
 void ServerProcess::Life::follow_members() {
@@ -398,54 +302,6 @@ void ServerProcess::Life::send(GroupId group, MemberLink::Content message) {
   auto link = links.find(to);
   if (link != links.end()) return link->second->send(group, std::move(message));
   member_events.on_message_lost(group, to);  // not registered, so nobody knows its address
-}
-
-// --- arcs of other groups --------------------------------------------------------------------------------
-
-// To whom the record says leads the group: itself, for one.
-void ServerProcess::Life::send(const server::Transfer& transfer) {
-  const TransferCalls::Name arc{transfer.from, transfer.to, transfer.number};
-  auto record = view.groups.find(transfer.to);
-  const MemberName primary = record == view.groups.end() ? MemberName() : record->second.config.primary;
-  auto here = hosts.find(transfer.to);
-  if (primary == name && here != hosts.end()) {
-    const server::RequestId request(++ids);
-    here->second.local_moves[request] = arc;
-    return move_in(here->second, request, transfer);
-  }
-  auto link = links.find(primary);
-  if (link != links.end()) return link->second->send(transfer);
-  self.post(0, [this, arc] { transferred(arc, unreached("it has no primary that is known")); });
-}
-
-void ServerProcess::Life::take(LinkId link, const MoveIn& move) {
-  auto found = hosts.find(move.transfer.to);
-  if (found == hosts.end())
-    return self.network_.send(link, self, MovedIn{move.call, unreached("it is not here")});
-  const server::RequestId request(++ids);
-  found->second.asked[request] = {link, move.call, {}};
-  move_in(found->second, request, move.transfer);
-}
-
-void ServerProcess::Life::move_in(Host& host, server::RequestId request, const server::Transfer& transfer) {
-  host.core.move_in(request, transfer, now());
-  schedule_turn(transfer.to, host);
-}
-
-void ServerProcess::Life::arrived(Host& host, const GroupOutput::Arrived& arrival) {
-  if (auto local = host.local_moves.extract(arrival.request); !local.empty()) {
-    return self.post(0, [this, arc = local.mapped(), reply = arrival.reply] { transferred(arc, reply); });
-  }
-  auto asked = host.asked.extract(arrival.request);
-  if (!asked.empty())
-    self.network_.send(asked.mapped().link, self, MovedIn{asked.mapped().call, arrival.reply});
-}
-
-void ServerProcess::Life::transferred(const TransferCalls::Name& arc, const server::TransferReply& reply) {
-  auto from = hosts.find(arc.from);
-  if (failed || from == hosts.end()) return;
-  from->second.core.on_transferred(arc.to, arc.number, reply, now());
-  schedule_turn(arc.from, from->second);
 }
 
 // --- the coordinator, from a turn ------------------------------------------------------------------------
