@@ -134,4 +134,10 @@ void MemberLink::send(const Transfer& transfer) {
   transfers_.insert_or_assign({from, to, number}, kj::mv(call));
 }
 
+std::vector<MemberLink::TransferName> MemberLink::transfers_out() const {
+  std::vector<TransferName> names;
+  for (const auto& [name, call] : transfers_) names.push_back(name);
+  return names;
+}
+
 }  // namespace dlm::server

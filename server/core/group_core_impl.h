@@ -164,6 +164,7 @@ struct GroupCore::Impl {
   };
   struct Moves {
     bool plan_due = true;
+    LogIndex known_from;  // when this is applied, the table has all that was logged before
     std::vector<Giving> to_give;
     std::map<GroupId, Attempt> asked;  // groups to give to; succeeded: they take arcs
     std::map<GroupId, Attempt>

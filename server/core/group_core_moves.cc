@@ -39,6 +39,7 @@ void GroupCore::Impl::begin_moves() {
   moves_ = Moves();
   moves_.arcs_moved = arcs_moved;
   moves_.locks_moved = locks_moved;
+  moves_.known_from = replica_.last_index();
   for (const OutgoingArc& arc : table_->outgoing())
     moves_.sendings.emplace(arc.number, Sending{arc, Attempt()});
   for (const auto& [group, arcs] : table_->missing()) moves_.claims.try_emplace(group);
@@ -177,8 +178,10 @@ void GroupCore::Impl::arc_arrived(std::uint64_t number) {
 
 // True: something was put into the log's queue.
 bool GroupCore::Impl::drive_moves(const Instant& now) {
-  // What is on its way into the log is still among the table's arcs.
-  if (moves_.plan_due && moves_.freezing == 0) plan_moves();
+  // What is on its way into the log is still among the table's arcs; so is what was on its way when this
+  // primary paused (alone, without the coordinator).
+  const bool are_arcs_known = moves_.freezing == 0 && replica_.applied_index() >= moves_.known_from;
+  if (moves_.plan_due && are_arcs_known) plan_moves();
   bool added = false;
   while (give_next(now)) added = true;
   send_transfers(now.ms);

@@ -142,6 +142,10 @@ void strike_total_loss(Simulation& sim, Random& random) {
   }
 }
 
+void strike_ring_changes(Simulation& sim, Random& random) {
+  if (sim.ring_admin() != nullptr) sim.ring_admin()->do_something(random);
+}
+
 // --- a server started twice ------------------------------------------------------------------------------
 
 bool is_registered(Simulation& sim, const server::MemberName& member) {
@@ -295,6 +299,7 @@ const std::vector<Fault>& all_faults() {
       {"router-cuts", "a server is cut off from all routers, and from nobody else", strike_router_cuts},
       {"second-starts", "a server is started elsewhere while its old process stands still",
        strike_second_starts},
+      {"ring-changes", "groups come into the ring and go, and arcs move", strike_ring_changes},
   };
   return kFaults;
 }

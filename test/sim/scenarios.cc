@@ -4,33 +4,10 @@
 #include <memory>
 
 #include "test/sim/faults.h"
-#include "test/sim/simulation.h"
+#include "test/sim/scenario_steps.h"
 
 namespace dlm::sim {
 namespace {
-
-constexpr TimeUs kPatience = 60 * kSecond;
-
-TimeUs silence(const Simulation& sim) {
-  return sim.shape().silence_ms() * kMs;
-}
-
-void await_whole_set(Simulation& sim, GroupId group) {
-  sim.require(sim.run_until([&] { return sim.in_sync(group) == sim.servers().size(); }, kPatience),
-              "every member is in sync");
-}
-
-void await_other_primary(Simulation& sim, GroupId group, const Process& than) {
-  const auto another_serves = [&] {
-    const ServerProcess* primary = sim.primary_of(group);
-    return primary != nullptr && primary != &than && primary->serves(group);
-  };
-  sim.require(sim.run_until(another_serves, kPatience), "another primary serves");
-}
-
-void work_on(Simulation& sim) {
-  sim.run_for(5 * kSecond);
-}
 
 // It stands still with requests in its queue, its successor serves, and then it goes on with what it
 // believed.
@@ -274,10 +251,8 @@ void step_downs(Simulation& sim) {
   work_on(sim);
 }
 
-}  // namespace
-
-const std::vector<Scenario>& all_scenarios() {
-  static const std::vector<Scenario> kScenarios = {
+std::vector<Scenario> kept_ring_scenarios() {
+  return {
       {"frozen-primary", "the primary stands still, its successor serves, it goes on", frozen_primary},
       {"death-before-answer", "the primary dies between append, acknowledgement and answer",
        death_before_answer},
@@ -295,6 +270,16 @@ const std::vector<Scenario>& all_scenarios() {
       {"doubled-retries", "connections break, and copies of what was sent come late", doubled_retries},
       {"step-downs", "primaries give their places away", step_downs},
   };
+}
+
+}  // namespace
+
+const std::vector<Scenario>& all_scenarios() {
+  static const std::vector<Scenario> kScenarios = [] {
+    std::vector<Scenario> all = kept_ring_scenarios();
+    all.insert(all.end(), move_scenarios().begin(), move_scenarios().end());
+    return all;
+  }();
   return kScenarios;
 }
 
