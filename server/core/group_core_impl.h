@@ -1,7 +1,6 @@
 // The state behind GroupCore, shared by its sides: group_core.cc (inputs and the turn), group_core_serving.cc
-// (operations, answers, deadlines), group_core_reads.cc, group_core_moves.cc and
-// group_core_claims.cc (arcs that come and go), group_core_snapshots.cc. Only these include
-// it.
+// (operations, answers, deadlines), group_core_reads.cc (what waits for barriers), group_core_moves.cc and
+// group_core_claims.cc (arcs that come and go), group_core_snapshots.cc. Only these include it.
 #pragma once
 
 #include <boost/container/small_vector.hpp>
