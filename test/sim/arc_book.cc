@@ -56,14 +56,22 @@ void ArcBook::begin(GroupId group, const std::vector<server::OwnedArc>& arcs) {
   for (const server::OwnedArc& arc : arcs) {
     if (!is_all_of(arc, GroupId()))
       world_.violated(to_string(group) + " begins with an arc that is another's");
-    for (const auto& [name, outgoing] : outgoing_) {
-      const server::OwnedArc& away = outgoing.arc;
-      if (outgoing.piece && away.begin <= arc.end && arc.begin <= away.end)
-        world_.violated(to_string(group) + " begins with " + text_of(name) + ", which is on its way");
-    }
+    std::erase_if(outgoing_, [&](const auto& entry) { return must_not_arrive(entry, arc, group); });
     assign(arc, group);
     on_emptied_(arc);
   }
+}
+
+// What an earlier life of another group gave to an earlier life of this one is nobody's concern any more,
+// when both have lost everything. All else that is on its way must not be begun anew.
+bool ArcBook::must_not_arrive(const std::pair<const Name, Outgoing>& entry, const server::OwnedArc& arc,
+                              GroupId group) const {
+  const auto& [name, outgoing] = entry;
+  const bool is_under_way = outgoing.piece && outgoing.arc.begin <= arc.end && arc.begin <= outgoing.arc.end;
+  if (!is_under_way) return false;
+  if (!outgoing.giver_lost || outgoing.to != group)
+    world_.violated(to_string(group) + " begins with " + text_of(name) + ", which is on its way");
+  return true;
 }
 
 void ArcBook::lose(GroupId group) {

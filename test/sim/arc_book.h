@@ -55,6 +55,8 @@ class ArcBook {
 
   std::map<std::uint64_t, GroupId>::iterator cut(std::uint64_t at);
   void assign(const server::OwnedArc& arc, GroupId owner);
+  bool must_not_arrive(const std::pair<const Name, Outgoing>& entry, const server::OwnedArc& arc,
+                       GroupId group) const;
   bool is_all_of(const server::OwnedArc& arc, GroupId owner) const;
   static std::string text_of(const Name& name);
 
