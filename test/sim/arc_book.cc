@@ -56,20 +56,30 @@ void ArcBook::begin(GroupId group, const std::vector<server::OwnedArc>& arcs) {
   for (const server::OwnedArc& arc : arcs) {
     if (!is_all_of(arc, GroupId()))
       world_.violated(to_string(group) + " begins with an arc that is another's");
-    for (const auto& [name, outgoing] : outgoing_) {
-      const server::OwnedArc& away = outgoing.arc;
-      if (outgoing.piece && away.begin <= arc.end && arc.begin <= away.end)
-        world_.violated(to_string(group) + " begins with " + text_of(name) + ", which is on its way");
-    }
+    std::erase_if(outgoing_, [&](const auto& entry) { return is_no_more(entry, arc, group); });
     assign(arc, group);
     on_emptied_(arc);
   }
 }
 
+// What an earlier life of one group gave to an earlier life of another is no more when both have lost
+// everything. All else that is on its way must not be begun anew.
+bool ArcBook::is_no_more(const std::pair<const Name, Outgoing>& entry, const server::OwnedArc& arc,
+                         GroupId group) const {
+  const auto& [name, outgoing] = entry;
+  const bool is_under_way = outgoing.piece && outgoing.arc.begin <= arc.end && arc.begin <= outgoing.arc.end;
+  if (!is_under_way) return false;
+  if (!outgoing.giver_lost || !outgoing.receiver_lost)
+    world_.violated(to_string(group) + " begins with " + text_of(name) + ", which is on its way");
+  return true;
+}
+
 void ArcBook::lose(GroupId group) {
   for (const server::OwnedArc& arc : arcs_of(group)) assign(arc, GroupId());
-  for (auto& [name, outgoing] : outgoing_)
+  for (auto& [name, outgoing] : outgoing_) {
     if (name.first == group) outgoing.giver_lost = true;
+    if (outgoing.to == group) outgoing.receiver_lost = true;
+  }
   std::erase_if(outgoing_, [](const auto& entry) { return entry.second.giver_lost && !entry.second.piece; });
 }
 
@@ -92,7 +102,7 @@ void ArcBook::give(GroupId from, std::uint64_t number, LockModel::Piece piece) {
   const server::OwnedArc arc = piece.arc;
   assign(arc, GroupId());
   const GroupId to = piece.to;
-  outgoing_[name] = {arc, to, std::move(piece), false};
+  outgoing_[name] = {arc, to, std::move(piece), false, false};
 }
 
 std::optional<LockModel::Piece> ArcBook::take(GroupId by, GroupId from, std::uint64_t number) {

@@ -50,11 +50,14 @@ class ArcBook {
     GroupId to;
     std::optional<LockModel::Piece> piece;  // none: it has arrived
     bool giver_lost = false;
+    bool receiver_lost = false;
   };
   using Name = std::pair<GroupId, std::uint64_t>;
 
   std::map<std::uint64_t, GroupId>::iterator cut(std::uint64_t at);
   void assign(const server::OwnedArc& arc, GroupId owner);
+  bool is_no_more(const std::pair<const Name, Outgoing>& entry, const server::OwnedArc& arc,
+                  GroupId group) const;
   bool is_all_of(const server::OwnedArc& arc, GroupId owner) const;
   static std::string text_of(const Name& name);
 
