@@ -246,6 +246,17 @@ void ClientEdge::take_query(ConnectionId id, wire::GroupQuery::Reader from) {
       query.kind = Query::Kind::step_down;
       query.group = GroupId(asked.getStepDown().getGroup());
       break;
+    case wire::Query::RING:
+      query.kind = Query::Kind::ring;
+      break;
+    case wire::Query::LOCATE:
+      query.kind = Query::Kind::locate;
+      query.resource = wire::as_text(asked.getLocate());
+      break;
+    case wire::Query::CHANGE_RING:
+      query.kind = Query::Kind::change_ring;
+      query.change = wire::read(asked.getChangeRing());
+      break;
     default:
       return core_.refuse(id, Status::invalid_argument, "this router does not know this kind of query");
   }
@@ -304,6 +315,9 @@ void ClientEdge::send_batch(wire::FrameConnection& to, const ClientBatch& batch)
         event.setGeneration(notice.generation);
         event.setTtlMs(notice.ttl_ms);
         event.setCause(notice.cause);
+        if (notice.moved_to.empty()) continue;
+        auto moved_to = event.initMovedTo(static_cast<unsigned>(notice.moved_to.size()));
+        for (unsigned j = 0; j < moved_to.size(); ++j) moved_to.set(j, notice.moved_to[j].value);
       }
     }
     auto list = content.initAnswers(static_cast<unsigned>(answers.size()));
@@ -327,6 +341,8 @@ void ClientEdge::send_report(wire::FrameConnection& to, const ClientReport& repo
     void operator()(const LockPage& page) const { wire::write(page, to.initPage()); }
     void operator()(const GroupReport& group) const { wire::write(group, to.initGroup()); }
     void operator()(const ClusterReport& cluster) const { wire::write(cluster, to.initCluster()); }
+    void operator()(const RingReport& ring) const { wire::write(ring, to.initRing()); }
+    void operator()(const PlaceReport& place) const { wire::write(place, to.initPlace()); }
   };
   std::visit(Write{out}, report.report.content);
   if (message.builder.sizeInWords() * sizeof(capnp::word) + 1'024 <= options_.frames.frame_bytes_max) {

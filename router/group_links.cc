@@ -69,6 +69,10 @@ void write_query(const Query& from, wire::Query::Builder to) {
       step_down.setPrimary(from.primary.c_str());
       break;
     }
+    case Query::Kind::ring:
+    case Query::Kind::locate:
+    case Query::Kind::change_ring:
+      break;  // the router's own
   }
 }
 

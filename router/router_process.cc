@@ -60,6 +60,7 @@ struct RouterProcess::Impl : std::enable_shared_from_this<RouterProcess::Impl> {
   void registered(bool ok, const std::string& why);
   void look_ready();
   void fail(std::string why);
+  void write_ring(const RingWrite& write);
   void wake();
   void turn();
   void arm();
@@ -168,6 +169,18 @@ void RouterProcess::Impl::fail(std::string why) {
   }));
 }
 
+// What a session of the coordinator that has been replaced would have answered never comes: the core waits
+// for it until the deadline of who asked.
+void RouterProcess::Impl::write_ring(const RingWrite& write) {
+  auto written = guarded([this, call = write.call](coordinator::WriteResult result) {
+    core.ring_written(call, result, wire::EventLoop::now_ms());
+    wake();
+  });
+  LOG(INFO) << "writing the ring after version " << write.record.version << ": " << to_json(write.record);
+  if (coordinator == nullptr) return written(coordinator::WriteResult::unavailable);
+  coordinator->propose_ring(write.record.version, write.record, std::move(written));
+}
+
 // --- turns -------------------------------------------------------------------
 
 // At the end of the loop's turn, so that whatever else is ready becomes input too, and leaves in the same
@@ -185,6 +198,7 @@ void RouterProcess::Impl::turn() {
   // What is for clients first: an input, which perform() may make, ends what the output borrows.
   edge.deliver(output, id);
   links->perform(output);
+  for (const RingWrite& write : output.ring_writes) write_ring(write);
   arm();
 }
 

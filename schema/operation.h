@@ -20,9 +20,11 @@ struct Operation {
   Sequence sequence;                     // all but heartbeats and internal ones
   Sequence acked_below;                  // answers below this arrived; the group may forget them
   Sequence target;                       // cancel, expire_wait: sequence of the acquire
-                                         // move_out: the group that gets it. move_in, move_done: the number
+                                         // move_out: the group that gets it; miss_arcs, take_arcs, let_arcs:
+                                         // the other group. move_in, move_done: the number
                                          // of the arc. (move_in: session: the group that gave it;
-                                         // acked_below: all of its arcs below this have arrived)
+                                         // acked_below: all of its arcs below this have arrived; take_arcs,
+                                         // let_arcs: those of the other group below this are no more)
   FencingToken token;             // release, renew, expire_hold; 0 in release: the owner's hold, whichever.
                                   // start_epoch: the floor (era << 40)
   std::uint32_t wait_ms = 0;      // acquire: 0 none (try), kWaitForeverMs for ever

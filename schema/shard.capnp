@@ -21,7 +21,8 @@ interface ShardServer {
     locks @0 (group :UInt32, listener :AnswerListener) -> (status :UInt8, message :Text, channel :LockChannel);
     # A channel to the group's replica on this server, whether or not it is primary now.
     replica @1 (group :UInt32) -> (status :UInt8, message :Text, replica :Replica);
-    moveIn @2 (to :UInt32, transfer :Transfer) -> (status :UInt8, message :Text, retryMs :UInt32);
+    moveIn @2 (to :UInt32, transfer :Transfer) -> (status :UInt8, message :Text, retryMs :UInt32, arcs :Data,
+                                                nextNumber :UInt64);
     # From the primary of another group: an arc for group `to`, with its locks. ok: it has them, now or since an earlier
     # call. All else: not now, again after retryMs.
   }
@@ -55,9 +56,11 @@ interface LockChannel {
 interface Replica {
   # Replication, spoken by primaries to the other members. The payloads are the structures of server/core/replica.h.
   append @0 (from :Text, epoch :UInt64, round :UInt64, prevIndex :UInt64, prevEpoch :UInt64, committed :UInt64,
-             batches :List(Batch)) -> (epoch :UInt64, round :UInt64, accepted :Bool, lastIndex :UInt64);
+             batches :List(Batch)) -> (epoch :UInt64, round :UInt64, accepted :Bool, lastIndex :UInt64,
+              asked :Bool);
   install @1 (from :Text, epoch :UInt64, round :UInt64, index :UInt64, indexEpoch :UInt64, first :Bool, last :Bool,
-              chunk :Data) -> (epoch :UInt64, round :UInt64, accepted :Bool, lastIndex :UInt64);
+              chunk :Data) -> (epoch :UInt64, round :UInt64, accepted :Bool, lastIndex :UInt64,
+              asked :Bool);
 
   struct Batch {
     index @0 :UInt64;

@@ -99,6 +99,10 @@ enum class OperationKind : std::uint8_t {
   move_out = 21,        // the group gives an arc away: from here on it does not serve it
   move_in = 22,         // it gets an arc, with all that the group before it knew of its locks
   move_done = 23,       // the other group has what was given away
+  miss_arcs = 24,  // first entries of a group that begins anew while the ring changes: arcs that are its own
+                   // or another group's, whichever had them last
+  take_arcs = 25,  // those of them that the other group does not have
+  let_arcs = 26,   // the other group begins anew: what was under way to it or from it is no more
 };
 constexpr OperationKind kFirstInternalOperation = OperationKind::expire_session;
 

@@ -122,7 +122,7 @@ kj::Promise<void> GroupHost::install(const MemberName& from, InstallCall context
 }
 
 kj::Promise<TransferReply> GroupHost::move_in(const Transfer& transfer) {
-  if (halted_) return TransferReply{Status::unavailable, "the server is stopping", 0};
+  if (halted_) return TransferReply{Status::unavailable, "the server is stopping", 0, {}, 0};
   const RequestId request(++ids_);
   auto paf = kj::newPromiseAndFulfiller<TransferReply>();
   move_ins_.emplace(request, kj::mv(paf.fulfiller));
@@ -183,7 +183,7 @@ void GroupHost::halt() {
   reject_all(appends_);
   reject_all(installs_);
   for (auto& [request, done] : std::exchange(move_ins_, {}))
-    done->fulfill(TransferReply{Status::unavailable, "the server is stopping", 0});
+    done->fulfill(TransferReply{Status::unavailable, "the server is stopping", 0, {}, 0});
 }
 
 // --- the turn --------------------------------------------------------------------------------------------

@@ -115,7 +115,7 @@ void MemberLink::send(const Transfer& transfer) {
     });
   };
   if (host_ == nullptr) {
-    return finish({Status::unavailable, coordinator::to_string(member_) + " is not connected", 0});
+    return finish({Status::unavailable, coordinator::to_string(member_) + " is not connected", 0, {}, 0});
   }
   auto request = KJ_ASSERT_NONNULL(host_).moveInRequest(size_hint(transfer));
   request.setTo(to.value);
@@ -125,12 +125,19 @@ void MemberLink::send(const Transfer& transfer) {
   auto call = wire::with_deadline(loop_, kj::mv(result), call_timeout_ms_, "an arc for another group")
                   .then([finish](Response&& response) {
                     finish({static_cast<Status>(response.getStatus()),
-                            std::string(wire::as_text(response.getMessage())), response.getRetryMs()});
+                            std::string(wire::as_text(response.getMessage())), response.getRetryMs(),
+                            std::string(wire::as_text(response.getArcs())), response.getNextNumber()});
                   })
                   .eagerlyEvaluate([finish](kj::Exception&& exception) {
-                    finish({Status::unavailable, exception.getDescription().cStr(), 0});
+                    finish({Status::unavailable, exception.getDescription().cStr(), 0, {}, 0});
                   });
   transfers_.insert_or_assign({from, to, number}, kj::mv(call));
+}
+
+std::vector<MemberLink::TransferName> MemberLink::transfers_out() const {
+  std::vector<TransferName> names;
+  for (const auto& [name, call] : transfers_) names.push_back(name);
+  return names;
 }
 
 }  // namespace dlm::server

@@ -5,8 +5,8 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <tuple>
 #include <variant>
+#include <vector>
 
 #include "schema/shard.capnp.h"
 #include "schema/wire/shard_link.h"
@@ -46,6 +46,15 @@ class MemberLink {
   // one at a time of each number.
   void send(const Transfer& transfer);
 
+  // The transfers that are not answered. Of these nothing is told any more when the link goes.
+  struct TransferName {
+    GroupId from;
+    GroupId to;
+    std::uint64_t number = 0;
+    auto operator<=>(const TransferName&) const = default;
+  };
+  std::vector<TransferName> transfers_out() const;
+
   const std::string& address() const { return address_; }
 
  private:
@@ -74,7 +83,7 @@ class MemberLink {
   // Before the link in destruction: capabilities go before their connection.
   kj::Maybe<wire::ShardServer::Host::Client> host_;
   std::map<GroupId, Lane> lanes_;
-  std::map<std::tuple<GroupId, GroupId, std::uint64_t>, kj::Promise<void>> transfers_;  // from, to, number
+  std::map<TransferName, kj::Promise<void>> transfers_;
 };
 
 }  // namespace dlm::server

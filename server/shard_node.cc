@@ -73,6 +73,7 @@ struct ShardNode::Impl final : MemberNetwork, MemberEvents {
   void init_ring_if_missing();
   void settle_ring_if_due();
   void follow_members(const ClusterView& view);
+  void fail_later(GroupId from, GroupId to, std::uint64_t number, const std::string& why);
 
   void stop(std::function<void()> done);
   void poll_stopped(std::uint64_t deadline_ms, std::function<void()> done);
@@ -284,7 +285,12 @@ void ShardNode::Impl::follow_members(const ClusterView& next) {
     links.emplace(member.name, std::make_unique<MemberLink>(loop, std::move(link), service->self, member.name,
                                                             options.silence_timeout_ms, *this));
   }
-  std::erase_if(links, [&](const auto& link) { return !wanted.contains(link.first); });
+  std::erase_if(links, [&](const auto& link) {
+    if (wanted.contains(link.first)) return false;
+    const std::string why = coordinator::to_string(link.first) + " left the cluster";
+    for (const auto& [from, to, number] : link.second->transfers_out()) fail_later(from, to, number, why);
+    return true;
+  });
 }
 
 // --- members ---------------------------------------------------------------------------------------------
@@ -316,9 +322,12 @@ void ShardNode::Impl::send(const Transfer& transfer) {
   if (link != links.end()) return link->second->send(transfer);
   const std::string why =
       primary ? coordinator::to_string(primary) + " is not registered" : "it has no primary";
-  loop.post([this, alive = std::weak_ptr<bool>(life), from = transfer.from, to = transfer.to,
-             number = transfer.number, why] {
-    if (!alive.expired()) on_transferred(from, to, number, {Status::unavailable, why, 0});
+  fail_later(transfer.from, transfer.to, transfer.number, why);
+}
+
+void ShardNode::Impl::fail_later(GroupId from, GroupId to, std::uint64_t number, const std::string& why) {
+  loop.post([this, alive = std::weak_ptr<bool>(life), from, to, number, why] {
+    if (!alive.expired()) on_transferred(from, to, number, {Status::unavailable, why, 0, {}, 0});
   });
 }
 

@@ -91,6 +91,8 @@ class HostService final : public wire::ShardServer::Host::Server {
           told.setStatus(static_cast<std::uint8_t>(reply.status));
           told.setMessage(reply.message.c_str());
           told.setRetryMs(reply.retry_ms);
+          if (!reply.arcs.empty()) told.setArcs(wire::as_bytes(reply.arcs));
+          told.setNextNumber(reply.next_number);
         });
   }
 

@@ -98,12 +98,8 @@ std::string cut(std::string text, std::size_t columns) {
 
 std::string grouped(std::uint64_t number) {
   std::string digits = std::to_string(number);
-  std::string out;
-  for (std::size_t i = 0; i < digits.size(); ++i) {
-    if (i != 0 && (digits.size() - i) % 3 == 0) out += ',';
-    out += digits[i];
-  }
-  return out;
+  for (std::size_t at = digits.size(); at > 3; at -= 3) digits.insert(at - 3, 1, ',');
+  return digits;
 }
 
 std::string percent(double share) {

@@ -296,8 +296,8 @@ class SessionCore {
   void confirmed(GroupId group, Output& out);
   void tell(const LiveTerm& live, Output& out);
   // `elsewhere`: what was in the session may be in another group by now, to be given back there.
-  void end_session(GroupSession& session, const std::string& message, bool elsewhere, std::uint64_t now_ms,
-                   Output& out);
+  void end_session(GroupSession& session, const std::string& message, bool may_have_moved,
+                   std::uint64_t now_ms, Output& out);
   std::vector<Term> terms_lost_with(const GroupSession& session, std::uint64_t now_ms);
   void end_operation(Pending& op, const std::string& message, bool elsewhere, std::uint64_t now_ms,
                      Output& out);

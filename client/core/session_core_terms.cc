@@ -91,11 +91,12 @@ bool SessionCore::place_unsure(const Pending& op, Term term, std::uint64_t now_m
 
 // --- the end of a session
 
-void SessionCore::end_session(GroupSession& session, const std::string& message, bool elsewhere,
+void SessionCore::end_session(GroupSession& session, const std::string& message, bool may_have_moved,
                               std::uint64_t now_ms, Output& out) {
   GroupId group = session.group;
-  elsewhere = elsewhere && std::any_of(sessions_.all().begin(), sessions_.all().end(),
-                                       [&](const auto& other) { return other.open && other.group != group; });
+  bool elsewhere =
+      may_have_moved && std::any_of(sessions_.all().begin(), sessions_.all().end(),
+                                    [&](const auto& other) { return other.open && other.group != group; });
   Term own = session.term;
   std::vector<Term> lost = terms_lost_with(session, now_ms);
   sessions_.end(session);
@@ -108,7 +109,9 @@ void SessionCore::end_session(GroupSession& session, const std::string& message,
     bool detached_hold =
         op.lease == LeaseKind::detached && (op.kind != OperationKind::acquire || op.stage == Stage::granted);
     if (op.group == group && !detached_hold) {
-      end_operation(op, message, elsewhere, now_ms, out);
+      // The router may have asked for a wait, or be about to, in a group that was not heard of yet.
+      bool waits_elsewhere = may_have_moved && (op.kind == OperationKind::acquire || op.subject);
+      end_operation(op, message, elsewhere || waits_elsewhere, now_ms, out);
     } else if ((!op.group || op.group == group) && op.caller && op.first_sent_ms != 0 &&
                op.stage == Stage::pending && op.kind != OperationKind::renew) {
       // It may have been for this group, and done under the session that is over: never to be sent again

@@ -177,6 +177,10 @@ bool parse_json(std::string_view json, RingRecord& out, std::string& error) {
   return fields.ok();
 }
 
+double share_of_space(std::uint64_t begin, std::uint64_t end) {
+  return std::ldexp(static_cast<double>(end - begin) + 1, -64);
+}
+
 std::uint64_t hash_of(std::string_view resource) {
   return XXH3_64bits(resource.data(), resource.size());
 }
@@ -186,6 +190,7 @@ Ring::Ring(const RingRecord& record) : Ring(record.groups, record.version) {}
 Ring::Ring(const std::vector<RingGroup>& groups, std::uint64_t version)
     : version_(version), arcs_(arcs_between(points_of(groups))) {
   if (arcs_.empty()) return;
+  for (const Arc& arc : arcs_) shares_[arc.group] += share_of_space(arc.begin, arc.end);
   // As many entries as arcs, or up to twice: on average less than one step is left to do after it.
   int bits = std::max(1, static_cast<int>(std::bit_width(arcs_.size() - 1)));
   index_shift_ = 64 - bits;
@@ -198,11 +203,10 @@ Ring::Ring(const std::vector<RingGroup>& groups, std::uint64_t version)
   }
 }
 
-GroupId Ring::group_of(std::uint64_t hash) const {
-  if (arcs_.empty()) return GroupId();
+const Arc& Ring::arc_of(std::uint64_t hash) const {
   std::size_t arc = index_[hash >> index_shift_];
   while (arcs_[arc].end < hash) ++arc;
-  return arcs_[arc].group;
+  return arcs_[arc];
 }
 
 std::vector<Arc> Ring::arcs_of(GroupId group) const {
@@ -213,11 +217,8 @@ std::vector<Arc> Ring::arcs_of(GroupId group) const {
 }
 
 double Ring::share_of(GroupId group) const {
-  double share = 0;
-  for (const Arc& arc : arcs_) {
-    if (arc.group == group) share += std::ldexp(static_cast<double>(arc.end - arc.begin) + 1, -64);
-  }
-  return share;
+  auto share = shares_.find(group);
+  return share == shares_.end() ? 0 : share->second;
 }
 
 std::vector<ArcMove> difference(const Ring& before, const Ring& after) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -51,6 +52,9 @@ struct Arc {
   bool operator==(const Arc&) const = default;
 };
 
+// What part of the hash space a run of it is, both ends inclusive.
+double share_of_space(std::uint64_t begin, std::uint64_t end);
+
 // Each group has virtual nodes at fixed points, XXH3("g<id>/<n>") for n from 0, in proportion to its weight;
 // a hash belongs to the nearest point. (Karger et al., 1997, have it belong to the next point. A cell between
 // two midpoints varies half as much as a gap, so the same balance takes half as many arcs.) The points of a
@@ -67,16 +71,19 @@ class Ring {
   bool empty() const { return arcs_.empty(); }
   std::uint64_t version() const { return version_; }
   // GroupId() for an empty ring. Constant time.
-  GroupId group_of(std::uint64_t hash) const;
+  GroupId group_of(std::uint64_t hash) const { return empty() ? GroupId() : arc_of(hash).group; }
+  // REQUIRES: the ring is not empty.
+  const Arc& arc_of(std::uint64_t hash) const;
   // Sorted, without gaps, neighbours of one group merged, covering the whole space.
   const std::vector<Arc>& arcs() const { return arcs_; }
   std::vector<Arc> arcs_of(GroupId group) const;
-  // Share of the hash space, 0 to 1.
+  // Share of the hash space, 0 to 1. Cheap.
   double share_of(GroupId group) const;
 
  private:
   std::uint64_t version_ = 0;
   std::vector<Arc> arcs_;
+  std::map<GroupId, double> shares_;
   std::vector<std::uint32_t>
       index_;  // by the upper bits of a hash: the arc of the first hash with these bits
   int index_shift_ = 63;

@@ -1,7 +1,6 @@
 #include "coordinator/core/ring_change.h"
 
 #include <algorithm>
-#include <cmath>
 #include <set>
 #include <utility>
 
@@ -147,7 +146,7 @@ std::vector<RingFlow> flows_of(const std::vector<ArcMove>& moves) {
     flow.from = move.from;
     flow.to = move.to;
     ++flow.arcs;
-    flow.share += std::ldexp(static_cast<double>(move.end - move.begin) + 1, -64);
+    flow.share += share_of_space(move.begin, move.end);
   }
   std::vector<RingFlow> out;
   for (const auto& [ends, flow] : flows) out.push_back(flow);

@@ -71,7 +71,7 @@ void RouterCore::State::submitted(CallId id, std::vector<Answer>&& answers, Time
     trouble(*group, (server != nullptr ? to_string(server->name) + ": " : "") + verdict.trouble, now);
     pause(*group, now);
   }
-  requeue(*group, verdict.back);
+  place_again(verdict.back);
 }
 
 void RouterCore::State::internal_answers(Group& group, const Call& call, std::vector<Answer>& answers,
@@ -132,7 +132,7 @@ void RouterCore::State::internal_answer(Group& group, const Internal& internal, 
   } else if (internal.kind == Internal::Kind::beat) {
     if (ok) {
       say(*connection, SessionNotice{SessionNotice::Kind::renewed, group.id, internal.generation,
-                                     answer.ttl_ms, internal.cause});
+                                     answer.ttl_ms, internal.cause, std::move(answer.moved_to)});
     } else {
       undo(group, internal);  // overloaded, most likely: with the next tick
     }
@@ -188,10 +188,12 @@ void RouterCore::State::operation_answer(Group& group, Pending& pending, Answer&
       return finish(pending, std::move(answer));
     case Reaction::wait:
       pending.state = PendingState::queued;
-      if (!pending.told_queued) {
-        pending.told_queued = true;
+      pending.moved = 0;
+      pending.moved_by = kNone;
+      pending.told_session = pending.op.session;
+      // The client keeps the group of its wait by this, so that it is told of another one, too.
+      if (std::exchange(pending.told_in, group.index) != group.index)
         say(connections_[pending.connection], std::move(answer));
-      }
       return;
     case Reaction::retry:
       verdict.back.push_back({pending.slot, pending.arrival});
@@ -200,10 +202,7 @@ void RouterCore::State::operation_answer(Group& group, Pending& pending, Answer&
     case Reaction::put_off:
       return put_off(group, pending, answer, verdict.now);
     case Reaction::reroute:
-      pending.put_off = false;
-      park(pending);
-      parked_retry_at_ = std::min(parked_retry_at_, verdict.now + options_.reroute_ms);
-      return;
+      return moved(group, pending, verdict);
     case Reaction::open_session:
       return session_unknown(group, pending, std::move(answer), verdict);
   }
@@ -214,9 +213,9 @@ void RouterCore::State::operation_answer(Group& group, Pending& pending, Answer&
 void RouterCore::State::put_off(Group& group, Pending& pending, const Answer& refusal, TimeMs now) {
   group.put_off_why = refusal.message;
   pending.put_off = true;
-  park(pending);
-  parked_retry_at_ =
-      std::min<TimeMs>(parked_retry_at_, now + std::min(refusal.ttl_ms, options_.put_off_max_ms));
+  pending.moved = 0;
+  pending.moved_by = kNone;
+  park(pending, now + std::min(refusal.ttl_ms, options_.put_off_max_ms));
 }
 
 void RouterCore::State::session_unknown(Group& group, Pending& pending, Answer&& answer, Verdict& verdict) {
@@ -275,12 +274,13 @@ void RouterCore::State::late_answers(ServerId server, GroupId id, std::vector<An
     const Reaction reaction = reaction_to(answer);
     if (reaction == Reaction::wait) continue;
     // What is final is so whoever says it: it was committed. A refusal counts only from where the operation
-    // waits.
-    if (reaction != Reaction::answer && (pending.state != PendingState::queued || group->server != server))
-      continue;
+    // waits; that its arc moved may overtake the answer that it waits.
+    const bool waits = pending.state == PendingState::queued ||
+                       (pending.state == PendingState::in_flight && reaction == Reaction::reroute);
+    if (reaction != Reaction::answer && (!waits || group->server != server)) continue;
     operation_answer(*group, pending, std::move(answer), verdict);
   }
-  requeue(*group, verdict.back);
+  place_again(verdict.back);
 }
 
 void RouterCore::State::finish(Pending& pending, Answer&& answer) {
@@ -300,6 +300,7 @@ void RouterCore::State::finish(Pending& pending, Status status, std::string mess
 }
 
 void RouterCore::State::unlink(Pending& pending) {
+  leave_line(pending);
   Connection& connection = connections_[pending.connection];
   if (pending.previous != kNone) {
     pending_.at(pending.previous).next = pending.next;

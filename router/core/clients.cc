@@ -305,7 +305,7 @@ void RouterCore::State::mark(Connection& connection) {
 
 void RouterCore::State::say(Connection& connection, SessionNotice notice) {
   mark(connection);
-  connection.notices.push_back(notice);
+  connection.notices.push_back(std::move(notice));
 }
 
 void RouterCore::State::say(Connection& connection, Answer&& answer) {

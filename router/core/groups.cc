@@ -3,14 +3,10 @@
 #include <string>
 #include <utility>
 
+#include "coordinator/core/ring_change.h"
 #include "router/core/router_state.h"
 
 namespace dlm::router {
-namespace {
-
-constexpr std::size_t kSlack = 1'024;  // of a list beyond twice what can be alive in it, before it is cleaned
-
-}  // namespace
 
 // --- what the coordinator says -----------------------------------------------
 
@@ -38,7 +34,7 @@ void RouterCore::State::view(const coordinator::ClusterView& view, TimeMs now) {
   const Routes::Changes changes = routes_.update(view);
   follow_servers(routes_.view(), now);
   for (const auto& [id, config] : routes_.view().groups) add_group(id, now);
-  for (const auto& entry : routes_.view().ring.groups) add_group(entry.group, now);
+  for (GroupId id : coordinator::groups_of(routes_.view().ring)) add_group(id, now);
   for (GroupId id : changes.groups) {
     Group& group = *group_of(id);
     group.retry_at = 0;
@@ -46,11 +42,16 @@ void RouterCore::State::view(const coordinator::ClusterView& view, TimeMs now) {
   }
   for (Group& group : groups_) follow_primary(group, now);
   admit_waiting(now);
-  if (changes.ring) follow_ring(now);
+  if (changes.ring) follow_ring();
   for (std::uint64_t key : queries_waiting_) {
     auto found = queries_.find(key);
     if (found != queries_.end()) found->second.retry_at = 0;
   }
+}
+
+bool RouterCore::State::reachable(const Group& group) {
+  const Server* server = server_of(group.server);
+  return server != nullptr && server->up;
 }
 
 void RouterCore::State::follow_servers(const coordinator::ClusterView& view, TimeMs now) {
@@ -111,24 +112,6 @@ void RouterCore::State::follow_primary(Group& group, TimeMs now) {
   }
 }
 
-void RouterCore::State::follow_ring(TimeMs now) {
-  // Rare, so a walk over everything. What is in a call is left: its answer says what to do.
-  std::map<std::uint32_t, std::vector<PendingRef>> back;
-  for (Pending& pending : pending_.slots()) {
-    if (pending.state == PendingState::free || pending.state == PendingState::in_flight) continue;
-    Group* group = group_of(routes_.group_of(pending.hash));
-    if (group == nullptr || group->index == pending.group) continue;
-    pending.group = kNone;
-    pending.state = PendingState::parked;
-    place(pending);
-    if (pending.state != PendingState::waiting) continue;
-    group->waiting.pop_back();
-    back[group->index].push_back({pending.slot, pending.arrival});
-  }
-  for (auto& [index, refs] : back) requeue(groups_[index], refs);
-  parked_retry_at_ = parked_.empty() ? kNever : now;
-}
-
 void RouterCore::State::admit_waiting(TimeMs now) {
   for (ConnectionId id : hello_waiting_) {
     Connection* connection = get(id);
@@ -137,62 +120,7 @@ void RouterCore::State::admit_waiting(TimeMs now) {
   hello_waiting_.clear();
 }
 
-// --- placing -----------------------------------------------------------------
-
-void RouterCore::State::place(Pending& pending) {
-  Group* group = group_of(routes_.group_of(pending.hash));
-  if (group == nullptr) return park(pending);
-  GroupSession& session = this->session(connections_[pending.connection], group->index);
-  // What was sent may have been done, or been given up by the client, in the session that it was sent in:
-  // never under the next one.
-  const bool keeps_session = pending.sent && pending.group == group->index;
-  if (!keeps_session) pending.op.session = session_of(pending.base, session.generation);
-  pending.group = group->index;
-  if (session.state == SessionState::ended && !pending.sent) {
-    return finish(pending, Status::session_expired, "the session in " + to_string(group->id) + " has ended");
-  }
-  pending.state = PendingState::waiting;
-  if (group->waiting.size() - group->head > 2 * pending_.size() + kSlack) {
-    // Nothing leaves, and what waited ended: only its places are left.
-    std::erase_if(group->waiting, [&](const PendingRef& ref) {
-      const Pending* waiting = pending_.get(ref);
-      return waiting == nullptr || waiting->state != PendingState::waiting || waiting->group != group->index;
-    });
-    group->head = 0;
-  }
-  group->waiting.push_back({pending.slot, pending.arrival});
-  if (pending.deadline != 0) group->deadline = std::min(group->deadline, pending.deadline);
-}
-
-void RouterCore::State::park(Pending& pending) {
-  pending.state = PendingState::parked;
-  if (parked_.size() > 2 * pending_.size() + kSlack) {
-    std::erase_if(parked_, [&](const PendingRef& ref) {
-      const Pending* parked = pending_.get(ref);
-      return parked == nullptr || parked->state != PendingState::parked;
-    });
-  }
-  parked_.push_back({pending.slot, pending.arrival});
-  if (pending.deadline != 0) parked_deadline_ = std::min(parked_deadline_, pending.deadline);
-}
-
-void RouterCore::State::requeue(Group& group, std::vector<PendingRef>& back) {
-  if (back.empty()) return;
-  for (const PendingRef& ref : back) {
-    Pending* pending = pending_.get(ref);
-    if (pending == nullptr) continue;
-    pending->state = PendingState::waiting;
-    pending->group = group.index;
-    if (pending->deadline != 0) group.deadline = std::min(group.deadline, pending->deadline);
-  }
-  back.insert(back.end(), group.waiting.begin() + static_cast<std::ptrdiff_t>(group.head),
-              group.waiting.end());
-  std::sort(back.begin(), back.end(),
-            [](const PendingRef& a, const PendingRef& b) { return a.arrival < b.arrival; });
-  group.waiting.swap(back);
-  group.head = 0;
-  back.clear();
-}
+// --- what is to be sent again ------------------------------------------------
 
 void RouterCore::State::withdraw(Group& group) {
   std::vector<PendingRef> back;
@@ -204,7 +132,7 @@ void RouterCore::State::withdraw(Group& group) {
       back.push_back({pending.slot, pending.arrival});
     }
   }
-  requeue(group, back);
+  place_again(back);
 }
 
 void RouterCore::State::withdraw_call(Group& group, Call& call, std::vector<PendingRef>& back) {
@@ -262,7 +190,7 @@ void RouterCore::State::submit_failed(CallId id, const std::string& why, TimeMs 
   std::vector<PendingRef> back;
   withdraw_call(*group, *call, back);
   group->calls.erase(group->calls.begin() + (call - group->calls.data()));
-  requeue(*group, back);
+  place_again(back);
   pause(*group, now);
 }
 

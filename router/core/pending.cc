@@ -24,10 +24,14 @@ Pending* PendingTable::add(std::uint64_t base, const Operation& op, std::uint64_
   pending.base = base;
   pending.deadline = 0;
   pending.call = 0;
+  pending.retry_at = 0;
+  pending.told_session = SessionId();
   pending.slot = slot;
   pending.connection = pending.group = pending.next = pending.previous = kNone;
+  pending.told_in = pending.moved_by = kNone;
   pending.state = PendingState::parked;
-  pending.sent = pending.told_queued = pending.put_off = false;
+  pending.moved = 0;
+  pending.sent = pending.sent_before = pending.put_off = pending.in_line = false;
   return &pending;
 }
 

@@ -20,7 +20,7 @@ enum class PendingState : std::uint8_t {
   waiting,    // in its group's queue
   in_flight,  // in a call
   queued,     // the group answered "queued": it has a place in the lock's line
-  parked,     // nowhere to go now: no ring, or the group says it moved and the ring does not, or put it off
+  parked,     // nowhere to go now: no ring, or its arc is on its way, or its group put it off
 };
 
 // Names a slot at one time of its use: a slot that was freed and taken again has another arrival.
@@ -37,18 +37,28 @@ struct Pending {
   std::uint64_t base = 0;      // of the client's session
   std::uint64_t deadline = 0;  // 0: none
   std::uint64_t call = 0;      // in_flight: the call it is in
+  std::uint64_t retry_at = 0;  // parked: when it is asked again
+  SessionId told_session;      // told_in: its session there
   std::uint32_t slot = kNone;  // its own
   std::uint32_t connection = kNone;
   std::uint32_t group = kNone;
-  std::uint32_t next = kNone;  // of the same connection
+  std::uint32_t told_in = kNone;   // the group in which the client knows that it is queued
+  std::uint32_t moved_by = kNone;  // the group that said last that it does not own the resource
+  std::uint32_t next = kNone;      // of the same connection
   std::uint32_t previous = kNone;
   std::uint16_t resource_bytes = 0;
   std::uint16_t tag_bytes = 0;
   std::uint16_t client_id_bytes = 0;
   PendingState state = PendingState::free;
-  bool sent = false;         // a group may have executed it
-  bool told_queued = false;  // the client knows that it is queued
+  std::uint8_t moved = 0;    // how often in a row it was answered that its arc is elsewhere
+  bool sent = false;         // its group may have executed it
+  bool sent_before = false;  // an earlier group may have, which can't be asked any more
   bool put_off = false;      // its group put it off the last time it was asked
+  bool in_line = false;      // parked with others of its resource: see Line
+
+  // Once it is told queued its group ends it.
+  bool may_expire() const { return deadline != 0 && told_in == kNone; }
+  bool maybe_done() const { return sent || sent_before; }
 
   // Borrows from this slot, until it is freed.
   Operation view() const {

@@ -1,5 +1,5 @@
-// Reads: one lock, a page of a group's locks, and the state of the cluster, put together from the view and
-// from what each primary says of itself.
+// What is asked of groups: one lock, a page of a group's locks, and the state of the cluster, put together
+// from the view and from what each primary says of itself. The ring is in ring_queries.cc.
 #include <algorithm>
 #include <string>
 #include <utility>
@@ -12,14 +12,41 @@ namespace {
 
 constexpr std::uint32_t kListLimitDefault = 100;
 
+// What a primary tells of its group. It may be ahead of the view, or behind it.
+void merge(GroupReport& group, const GroupReport& told) {
+  GroupReport merged = told;
+  merged.group = group.group;
+  merged.members = std::move(group.members);
+  if (told.epoch <= group.epoch) {
+    merged.epoch = group.epoch;
+    merged.primary = std::move(group.primary);
+    merged.in_sync = std::move(group.in_sync);
+    merged.era = group.era;
+  }
+  group = std::move(merged);
+}
+
+GroupReport* part_of(std::variant<ClusterReport, RingReport>& report, GroupId id) {
+  if (auto* cluster = std::get_if<ClusterReport>(&report)) {
+    for (GroupReport& group : cluster->groups) {
+      if (group.group == id) return &group;
+    }
+  } else {
+    for (RingReport::Group& group : std::get<RingReport>(report).groups) {
+      if (group.state.group == id) return &group.state;
+    }
+  }
+  return nullptr;
+}
+
+}  // namespace
+
 QueryReport refusal(Status status, std::string message) {
   QueryReport report;
   report.status = status;
   report.message = std::move(message);
   return report;
 }
-
-}  // namespace
 
 void RouterCore::State::query(ConnectionId id, std::uint64_t number, std::uint32_t deadline_ms, Query query,
                               TimeMs now) {
@@ -39,22 +66,36 @@ void RouterCore::State::query(ConnectionId id, std::uint64_t number, std::uint32
                                                  std::to_string(query.resource.size()));
   }
   const TimeMs deadline = now + (deadline_ms != 0 ? deadline_ms : options_.query_timeout_ms);
-  if (query.kind == Query::Kind::status) return begin_status(*connection, number, deadline, now);
-  if (query.kind == Query::Kind::list || query.kind == Query::Kind::step_down) {
-    if (routes_.ready() && group_of(query.group) == nullptr) {
-      return refused(Status::invalid_argument, "there is no group " + to_string(query.group));
-    }
-    query.limit = std::min(query.limit == 0 ? kListLimitDefault : query.limit, options_.list_limit_max);
+  switch (query.kind) {
+    case Query::Kind::status:
+      return begin_status(*connection, number, deadline, now);
+    case Query::Kind::ring:
+    case Query::Kind::locate:
+    case Query::Kind::change_ring:
+      return ring_query(*connection, number, deadline, query, now);
+    case Query::Kind::list:
+    case Query::Kind::step_down:
+      if (routes_.ready() && group_of(query.group) == nullptr)
+        return refused(Status::invalid_argument, "there is no group " + to_string(query.group));
+      query.limit = std::min(query.limit == 0 ? kListLimitDefault : query.limit, options_.list_limit_max);
+      break;
+    case Query::Kind::inspect:
+      break;
   }
+  queries_waiting_.push_back(begin_query(*connection, number, deadline, std::move(query)));
+}
+
+std::uint64_t RouterCore::State::begin_query(Connection& connection, std::uint64_t number, TimeMs deadline,
+                                             Query&& query) {
   PendingQuery pending;
-  pending.connection = id;
+  pending.connection = connection.id();
   pending.id = number;
   pending.query = std::move(query);
   pending.deadline = deadline;
   queries_deadline_ = std::min(queries_deadline_, deadline);
   queries_[++last_query_] = std::move(pending);
-  queries_waiting_.push_back(last_query_);
-  ++connection->queries;
+  ++connection.queries;
+  return last_query_;
 }
 
 GroupReport RouterCore::State::report_of(GroupId id) const {
@@ -76,34 +117,34 @@ GroupReport RouterCore::State::report_of(GroupId id) const {
 
 void RouterCore::State::begin_status(Connection& connection, std::uint64_t number, TimeMs deadline,
                                      TimeMs now) {
+  if (!routes_.ready()) {
+    reports_.push_back({connection.id(), number, refusal(Status::unavailable, kNoView)});
+    return;
+  }
   const coordinator::ClusterView& view = routes_.view();
-  Assembly assembly;
-  assembly.connection = connection.id();
-  assembly.id = number;
-  ClusterReport& report = assembly.report;
+  ClusterReport report;
   report.cluster = view.cluster;
   report.ring_version = view.ring.version;
   for (const auto& [id, router] : view.routers) report.routers.push_back({router.id, router.address});
-  for (const auto& entry : view.ring.groups) {
-    report.ring.push_back({entry.group, entry.weight, routes_.ring().share_of(entry.group)});
-  }
+  for (const auto& entry : view.ring.groups)
+    report.ring.push_back({entry.group, entry.weight, routes_.ring().ring().share_of(entry.group)});
   // Group numbers in order, whatever the order in which they came to be known.
+  std::vector<GroupId> groups;
   for (const auto& [id, index] : group_index_) {
+    groups.push_back(id);
     report.groups.push_back(report_of(id));
   }
-  if (!routes_.ready() || group_index_.empty()) {
-    QueryReport result;
-    if (!routes_.ready())
-      result = refusal(Status::unavailable, "this router has not reached the coordinator yet");
-    else
-      result.content = std::move(report);
-    reports_.push_back({connection.id(), number, std::move(result)});
-    return;
-  }
+  assemble(connection, {connection.id(), number, std::move(report), 0}, groups, deadline, now);
+}
+
+void RouterCore::State::assemble(Connection& connection, Assembly&& assembly,
+                                 const std::vector<GroupId>& groups, TimeMs deadline, TimeMs now) {
+  ++connection.queries;
+  assembly.parts_left = groups.size();
+  if (groups.empty()) return finish_assembly(assembly);
   const std::uint64_t key = ++last_query_;
-  assembly.parts_left = group_index_.size();
   const TimeMs patience = std::min(deadline, now + options_.status_patience_ms);
-  for (const auto& [id, index] : group_index_) {
+  for (GroupId id : groups) {
     PendingQuery part;
     part.connection = connection.id();
     part.query.kind = Query::Kind::status;
@@ -115,7 +156,6 @@ void RouterCore::State::begin_status(Connection& connection, std::uint64_t numbe
   }
   queries_deadline_ = std::min(queries_deadline_, patience);
   assemblies_[key] = std::move(assembly);
-  ++connection.queries;
 }
 
 void RouterCore::State::send_queries(TimeMs now, RouterOutput& output) {
@@ -128,11 +168,13 @@ void RouterCore::State::send_queries(TimeMs now, RouterOutput& output) {
   }
 }
 
+const Group* RouterCore::State::target_of(const PendingQuery& query) {
+  if (query.query.kind != Query::Kind::inspect) return group_of(query.query.group);
+  return whom_to_ask(coordinator::hash_of(query.query.resource), query.moved_by);
+}
+
 void RouterCore::State::send_query(std::uint64_t key, PendingQuery& query, TimeMs now, RouterOutput& output) {
-  GroupId id = query.query.group;
-  if (query.query.kind == Query::Kind::inspect)
-    id = routes_.group_of(coordinator::hash_of(query.query.resource));
-  const Group* group = group_of(id);
+  const Group* group = target_of(query);
   const Server* server = group != nullptr ? server_of(group->server) : nullptr;
   if (server == nullptr || !server->up || now < query.retry_at) {
     if (now >= query.retry_at) query.retry_at = 0;  // a link or the view will wake it, not the time
@@ -145,14 +187,14 @@ void RouterCore::State::send_query(std::uint64_t key, PendingQuery& query, TimeM
     if (query.query.primary.empty()) query.query.primary = primary;
     if (query.query.primary != primary) {
       QueryReport report;
-      report.content = report_of(id);
+      report.content = report_of(group->id);
       return finish_query(key, std::move(report));
     }
   }
   query.call = next_call(group->index);
   query.server = group->server;
   query_calls_[query.call] = key;
-  output.queries.push_back({query.call, group->server, id, query.query});
+  output.queries.push_back({query.call, group->server, group->id, query.query});
 }
 
 void RouterCore::State::queried(CallId id, bool reached, QueryReport&& report, TimeMs now) {
@@ -170,17 +212,39 @@ void RouterCore::State::queried(CallId id, bool reached, QueryReport&& report, T
     std::string why = server != nullptr ? to_string(server->name) + ": " : "";
     if (reached) why += to_string(report.status);
     if (reached && !report.message.empty()) why += ": ";
-    retry_query(key, found->second, why + report.message, now);
+    why += report.message;
+    if (reached && reaction == Reaction::reroute && found->second.query.kind == Query::Kind::inspect) {
+      query_moved(key, found->second, std::move(why), now);
+    } else {
+      retry_query(key, found->second, std::move(why), now);
+    }
   } else {
     finish_query(key, std::move(report));
   }
 }
 
 void RouterCore::State::retry_query(std::uint64_t key, PendingQuery& query, std::string why, TimeMs now) {
-  query.call = CallId();
   query.pause_ms =
       query.pause_ms == 0 ? options_.retry_first_ms : std::min(query.pause_ms * 2, options_.retry_max_ms);
-  query.retry_at = now + query.pause_ms;
+  ask_again(key, query, std::move(why), now + query.pause_ms);
+}
+
+// As with operations: the other of two groups at once, both again after a pause.
+void RouterCore::State::query_moved(std::uint64_t key, PendingQuery& query, std::string why, TimeMs now) {
+  const Group& asked = groups_[query.call.value & 0xffffU];
+  routes_.moved(coordinator::hash_of(query.query.resource), asked.id);
+  query.moved_by = asked.index;
+  ++query.moved;
+  const Group* next = target_of(query);
+  const bool elsewhere = next != nullptr && next->index != asked.index;
+  const bool at_once = elsewhere && query.moved % 2 == 1;
+  const TimeMs pause = at_once ? 0 : reroute_pause(elsewhere ? query.moved / 2 : query.moved);
+  ask_again(key, query, std::move(why), now + pause);
+}
+
+void RouterCore::State::ask_again(std::uint64_t key, PendingQuery& query, std::string why, TimeMs at) {
+  query.call = CallId();
+  query.retry_at = at;
   query.trouble = std::move(why);
   queries_waiting_.push_back(key);
 }
@@ -199,35 +263,31 @@ void RouterCore::State::finish_part(const PendingQuery& query, QueryReport&& rep
   auto found = assemblies_.find(query.assembly);
   if (found == assemblies_.end()) return;
   Assembly& assembly = found->second;
-  for (GroupReport& group : assembly.report.groups) {
-    if (group.group != query.query.group) continue;
-    if (const auto* told = std::get_if<GroupReport>(&report.content);
-        told != nullptr && report.status == Status::ok) {
-      group.last_index = told->last_index;
-      group.committed_index = told->committed_index;
-      group.locks_held = told->locks_held;
-      group.waiters = told->waiters;
-      group.sessions = told->sessions;
-      // The primary may be ahead of the view.
-      if (told->epoch > group.epoch) {
-        group.epoch = told->epoch;
-        group.primary = told->primary;
-        group.in_sync = told->in_sync;
-        group.era = told->era;
-      }
-      group.problem = told->problem;
+  if (GroupReport* group = part_of(assembly.report, query.query.group)) {
+    const auto* told = std::get_if<GroupReport>(&report.content);
+    if (told != nullptr && report.status == Status::ok) {
+      merge(*group, *told);
     } else {
-      group.problem = describe_loss(group.group);
-      if (group.problem.empty())
-        group.problem = report.message.empty() ? std::string(to_string(report.status)) : report.message;
+      group->problem = describe_loss(group->group);
+      if (group->problem.empty())
+        group->problem = report.message.empty() ? std::string(to_string(report.status)) : report.message;
     }
   }
   if (--assembly.parts_left != 0) return;
+  finish_assembly(assembly);
+  assemblies_.erase(found);
+}
+
+void RouterCore::State::finish_assembly(Assembly& assembly) {
   QueryReport whole;
-  whole.content = std::move(assembly.report);
+  if (auto* cluster = std::get_if<ClusterReport>(&assembly.report)) {
+    whole.content = std::move(*cluster);
+  } else {
+    estimate(std::get<RingReport>(assembly.report));
+    whole.content = std::get<RingReport>(std::move(assembly.report));
+  }
   if (Connection* connection = get(assembly.connection)) --connection->queries;
   reports_.push_back({assembly.connection, assembly.id, std::move(whole)});
-  assemblies_.erase(found);
 }
 
 void RouterCore::State::fail_queries(ServerId server, const std::string& why, TimeMs now) {
@@ -251,15 +311,18 @@ void RouterCore::State::expire_queries(TimeMs now) {
     }
   }
   for (std::uint64_t key : late) {
-    const PendingQuery& query = queries_[key];
-    GroupId id = query.query.group;
-    if (query.query.kind == Query::Kind::inspect)
-      id = routes_.group_of(coordinator::hash_of(query.query.resource));
-    const Group* group = group_of(id);
-    std::string message = group == nullptr ? "no ring: the cluster has no groups yet" : describe(*group, now);
-    if (group != nullptr && !group->troubled && !query.trouble.empty()) message += " (" + query.trouble + ")";
-    finish_query(key, refusal(Status::unavailable, std::move(message)));
+    finish_query(key, refusal(Status::unavailable, describe_delay(queries_[key], now)));
   }
+}
+
+std::string RouterCore::State::describe_delay(const PendingQuery& query, TimeMs now) {
+  if (query.query.kind == Query::Kind::change_ring)
+    return "no answer from the coordinator in time: whether the ring was changed is not known, look at it";
+  const Group* group = target_of(query);
+  if (group == nullptr) return "no ring: the cluster has no groups yet";
+  if (group->troubled) return describe(*group, now);
+  if (query.moved != 0) return describe_way(coordinator::hash_of(query.query.resource), *group);
+  return describe(*group, now) + (query.trouble.empty() ? "" : " (" + query.trouble + ")");
 }
 
 void RouterCore::State::forget_queries(ConnectionId connection) {

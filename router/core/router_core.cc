@@ -11,6 +11,7 @@ void RouterOutput::clear() {
   links.clear();
   submits.clear();
   queries.clear();
+  ring_writes.clear();
   welcomes.clear();
   batches.clear();
   reports.clear();
@@ -25,10 +26,12 @@ void RouterCore::State::turn(TimeMs now, RouterOutput& output) {
   expire_clients(now);
   for (Group& group : groups_) time_out_calls(group, now, output);
   for (Group& group : groups_) expire_group(group, now);
-  expire_parked(now);
+  wake_parked(now);
   expire_queries(now);
   for (Group& group : groups_) send(group, now, output);
+  for (Group& group : groups_) ask_backups(group, now, output);
   send_queries(now, output);
+  output.ring_writes.swap(ring_writes_);
   output.links.insert(output.links.end(), std::make_move_iterator(links_.begin()),
                       std::make_move_iterator(links_.end()));
   links_.clear();
@@ -52,7 +55,7 @@ void RouterCore::State::deliver(RouterOutput& output) {
 }
 
 TimeMs RouterCore::State::next_turn(const Group& group) const {
-  TimeMs next = group.deadline;
+  TimeMs next = std::min(group.deadline, ask_backups_at(group));
   for (const Call& call : group.calls) next = std::min(next, call.sent_at + options_.submit_timeout_ms);
   if (group.calls.size() >= options_.calls_per_group_max || !group.server) return next;
   auto server = servers_.find(group.server);
@@ -65,9 +68,10 @@ TimeMs RouterCore::State::next_turn(const Group& group) const {
 
 TimeMs RouterCore::State::next_turn() const {
   // Something to tell or to free needs a turn at once; time 0 is always past.
-  if (!dirty_.empty() || !welcomes_.empty() || !reports_.empty() || !closes_.empty() || !links_.empty())
+  if (!dirty_.empty() || !welcomes_.empty() || !reports_.empty() || !closes_.empty() || !links_.empty() ||
+      !ring_writes_.empty())
     return 0;
-  TimeMs next = std::min({parked_deadline_, parked_retry_at_, queries_deadline_});
+  TimeMs next = std::min(parked_.empty() ? kNever : parked_.front().at, queries_deadline_);
   for (const Group& group : groups_) next = std::min(next, next_turn(group));
   auto since = [&](ConnectionId id) { return connections_[static_cast<std::uint32_t>(id.value)].since; };
   if (!fresh_.empty()) next = std::min(next, since(fresh_.front()) + options_.hello_timeout_ms);
@@ -132,6 +136,9 @@ void RouterCore::late_answers(ServerId server, GroupId group, std::vector<Answer
 }
 void RouterCore::queried(CallId call, bool reached, QueryReport&& report, TimeMs now) {
   state_->queried(call, reached, std::move(report), now);
+}
+void RouterCore::ring_written(CallId call, coordinator::WriteResult result, TimeMs now) {
+  state_->ring_written(call, result, now);
 }
 
 void RouterCore::turn(TimeMs now, RouterOutput& output) {

@@ -34,7 +34,7 @@ inline constexpr TimeMs kNever = UINT64_MAX;
 using ConnectionId = StrongInt<struct ConnectionTag, std::uint64_t>;
 // A server process of one life (member name), from 1. Never given twice.
 using ServerId = StrongInt<struct ServerTag, std::uint32_t>;
-// A submit or a query that is out. Never given twice.
+// A submit, a query or a write of the ring that is out. Never given twice.
 using CallId = StrongInt<struct CallTag, std::uint64_t>;
 
 struct RouterOptions {
@@ -49,7 +49,8 @@ struct RouterOptions {
   std::uint32_t heartbeat_tick_ms = 20;     // heartbeats alone: at most one submit per group and this
   std::uint32_t retry_first_ms = 1;         // a group that refuses is asked again after this, doubling,
   std::uint32_t retry_max_ms = 64;          // up to this; at once when its configuration changes
-  std::uint32_t reroute_ms = 50;            // operations without a group: again after this
+  std::uint32_t reroute_first_ms = 1;       // an operation whose arc is on its way is asked of both groups
+  std::uint32_t reroute_max_ms = 32;        // again after this, doubling, up to this
   std::uint32_t put_off_max_ms = 250;  // operations that a group puts off: again after this at the latest
   std::uint32_t hello_timeout_ms = 10'000;   // a connection that says nothing
   std::uint32_t ready_timeout_ms = 5'000;    // a Hello that waits for the first view
@@ -78,19 +79,22 @@ struct Hello {
 };
 
 struct Query {
-  enum class Kind : std::uint8_t { inspect, list, status, step_down };
+  // Groups are asked the first four; the router answers the others.
+  enum class Kind : std::uint8_t { inspect, list, status, step_down, ring, locate, change_ring };
   Kind kind = Kind::status;
-  std::string resource;  // inspect; list: the prefix
+  std::string resource;  // inspect, locate; list: the prefix
   GroupId group;         // list, step_down
   std::string primary;   // step_down: who is to give its place away; filled in by the core
   std::uint64_t cursor = 0;
   std::uint32_t limit = 0;
+  RingChange change{};  // change_ring
 };
 
 struct QueryReport {
   Status status = Status::ok;
   std::string message;
-  std::variant<std::monostate, LockReport, LockPage, GroupReport, ClusterReport> content;
+  std::variant<std::monostate, LockReport, LockPage, GroupReport, ClusterReport, RingReport, PlaceReport>
+      content;
 };
 
 // --- what a turn gives -------------------------------------------------------
@@ -124,6 +128,13 @@ struct QueryCall {
   Query query;
 };
 
+// One call of Coordinator::propose_ring, by the version that the record has; the result goes to
+// ring_written().
+struct RingWrite {
+  CallId call;
+  coordinator::RingRecord record;
+};
+
 struct SessionNotice {
   enum class Kind : std::uint8_t { opened = 0, renewed = 1, ended = 2 };
   Kind kind = Kind::opened;
@@ -131,6 +142,7 @@ struct SessionNotice {
   std::uint32_t generation = 0;
   std::uint32_t ttl_ms = 0;
   std::uint64_t cause = 0;
+  std::vector<GroupId> moved_to{};  // renewed: groups to which holds of the session went
 };
 
 // One frame for one client: sessions first, then answers. Borrowed until the next input.
@@ -158,6 +170,7 @@ struct RouterOutput {
   std::vector<LinkChange> links;
   std::vector<Submit> submits;
   std::vector<QueryCall> queries;
+  std::vector<RingWrite> ring_writes;
   std::vector<ConnectionId> welcomes;
   std::vector<ClientBatch> batches;
   std::vector<ClientReport> reports;
@@ -205,6 +218,8 @@ class RouterCore {
   void late_answers(ServerId server, GroupId group, std::vector<Answer>&& answers, TimeMs now);
   // `reached` false: the call failed, report.message says why.
   void queried(CallId call, bool reached, QueryReport&& report, TimeMs now);
+  // May never come: the client is told then that the outcome is not known.
+  void ring_written(CallId call, coordinator::WriteResult result, TimeMs now);
 
   // Everything to do now. Call it after each run of inputs, and at next_turn().
   void turn(TimeMs now, RouterOutput& output);

@@ -8,6 +8,7 @@
 #include <deque>
 #include <map>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "router/core/pending.h"
@@ -95,12 +96,26 @@ struct Group {
   std::vector<Call> calls;
   TimeMs retry_at = 0;
   std::uint32_t pause_ms = 0;
-  TimeMs deadline = kNever;  // not later than the earliest of what waits or is in flight
-  TimeMs beats_at = 0;       // when heartbeats alone may leave
+  TimeMs deadline = kNever;   // not later than the earliest of what waits or is in flight
+  TimeMs beats_at = 0;        // when heartbeats alone may leave
+  TimeMs ask_backups_at = 0;  // not before
   bool troubled = false;
   TimeMs troubled_since = 0;
   std::string trouble;
   std::string put_off_why;  // the latest such refusal
+};
+
+// When something parked is to be looked at; it may have left by then.
+struct Parked {
+  TimeMs at = 0;
+  PendingRef ref;
+};
+
+// The operations on one resource whose arc is on its way. They are asked again together, and what comes
+// meanwhile stands behind them, so that none overtakes another.
+struct Line {
+  TimeMs retry_at = 0;
+  std::uint32_t length = 0;
 };
 
 struct Server {
@@ -120,17 +135,23 @@ struct PendingQuery {
   std::uint32_t pause_ms = 0;
   CallId call;  // none: it waits
   ServerId server;
-  std::uint64_t assembly = 0;  // part of the status of the cluster
+  std::uint64_t assembly = 0;  // part of a report on several groups
   std::string trouble;
+  std::uint32_t moved_by = kNone;  // inspect: the group that said last that it does not own the resource
+  unsigned moved = 0;              // inspect: how often it was told so
+  coordinator::RingRecord ring;    // change_ring: what is being written
 };
 
-// A status of the cluster that is being put together.
+// A report on several groups that is being put together.
 struct Assembly {
   ConnectionId connection;
   std::uint64_t id = 0;
-  ClusterReport report;
+  std::variant<ClusterReport, RingReport> report;
   std::size_t parts_left = 0;
 };
+
+inline constexpr const char* kNoView = "this router has not reached the coordinator yet";
+QueryReport refusal(Status status, std::string message);
 
 class RouterCore::State {
  public:
@@ -159,6 +180,9 @@ class RouterCore::State {
   void query(ConnectionId id, std::uint64_t number, std::uint32_t deadline_ms, Query query, TimeMs now);
   void queried(CallId id, bool reached, QueryReport&& report, TimeMs now);
 
+  // ring_queries.cc
+  void ring_written(CallId id, coordinator::WriteResult result, TimeMs now);
+
   // router_core.cc
   void turn(TimeMs now, RouterOutput& output);
   TimeMs next_turn() const;
@@ -168,6 +192,17 @@ class RouterCore::State {
   }
 
  private:
+  struct Verdict {
+    TimeMs now = 0;
+    std::vector<PendingRef> back;  // to be sent again
+    // Sessions (by connection slot) whose opening was refused in this call, with the group's words.
+    boost::unordered_flat_map<std::uint32_t, Answer> refused;
+    // Likewise those whose opening was put off.
+    boost::unordered_flat_map<std::uint32_t, Answer> put_off;
+    std::string trouble;  // not empty: the group asks to be asked later
+    bool served = false;
+  };
+
   // --- clients.cc ---
   Connection* get(ConnectionId id);
   // The connection if operations, heartbeats and queries are expected of it; else it is refused where that is
@@ -192,11 +227,8 @@ class RouterCore::State {
   Server* server_of(ServerId id);
   void follow_servers(const coordinator::ClusterView& view, TimeMs now);
   void follow_primary(Group& group, TimeMs now);
-  void follow_ring(TimeMs now);
   void admit_waiting(TimeMs now);
-  void place(Pending& pending);  // in its group's queue, or parked; may answer at once
-  void park(Pending& pending);
-  void requeue(Group& group, std::vector<PendingRef>& back);
+  bool reachable(const Group& group);
   // Everything that was with the group's primary is to be sent again.
   void withdraw(Group& group);
   void withdraw_call(Group& group, Call& call, std::vector<PendingRef>& back);
@@ -205,30 +237,40 @@ class RouterCore::State {
   void well(Group& group);
   Call* find_call(CallId id, Group*& group);
 
+  // --- placing.cc ---
+  void follow_ring();
+  // Who owns the hash, as far as is known; but not `moved_by`, who has said that it does not, when there is
+  // another. Null: nobody.
+  Group* whom_to_ask(std::uint64_t hash, std::uint32_t moved_by);
+  Group* home_of(const Pending& pending);  // where it is to be asked now; null: nowhere
+  // Gives it its group and session; null: there is no place now, so it is parked, or it was answered.
+  Group* assign(Pending& pending);
+  void place(Pending& pending);                     // in its group's queue, or parked; may answer at once
+  void place_again(std::vector<PendingRef>& back);  // likewise, in the order in which they arrived
+  void enqueue(Group& group, std::vector<PendingRef>& back);
+  void park(Pending& pending, TimeMs retry_at);
+  void stand_in_line(Pending& pending, TimeMs retry_at);
+  void leave_line(Pending& pending);
+  void moved(Group& group, Pending& pending, Verdict& verdict);
+  std::uint32_t reroute_pause(unsigned moved) const;  // after so many vain rounds
+  void wake_parked(TimeMs now);
+  std::string describe_way(std::uint64_t hash, const Group& group) const;
+
   // --- sending.cc ---
   void expire_group(Group& group, TimeMs now);
-  void expire_parked(TimeMs now);
   void expire(Pending& pending, TimeMs now);
   std::string describe(const Group& group, TimeMs now) const;
   std::string describe_loss(GroupId group) const;  // empty: some of its in-sync set lives
   void time_out_calls(Group& group, TimeMs now, RouterOutput& output);
   bool can_send(const Group& group, TimeMs now);
+  TimeMs ask_backups_at(const Group& group) const;
+  void ask_backups(Group& group, TimeMs now, RouterOutput& output);
   void send(Group& group, TimeMs now, RouterOutput& output);
   void take_operations(Group& group, Call& call, Submit& submit);
   void take_beats(Group& group, Call& call, Submit& submit);
   void take_closes(Group& group, Call& call, Submit& submit);
 
   // --- answers.cc ---
-  struct Verdict {
-    TimeMs now = 0;
-    std::vector<PendingRef> back;  // to be sent again
-    // Sessions (by connection slot) whose opening was refused in this call, with the group's words.
-    boost::unordered_flat_map<std::uint32_t, Answer> refused;
-    // Likewise those whose opening was put off.
-    boost::unordered_flat_map<std::uint32_t, Answer> put_off;
-    std::string trouble;  // not empty: the group asks to be asked later
-    bool served = false;
-  };
   void internal_answers(Group& group, const Call& call, std::vector<Answer>& answers, Verdict& verdict);
   void internal_answer(Group& group, const Internal& internal, Answer& answer, Verdict& verdict);
   void operation_answer(Group& group, Pending& pending, Answer&& answer, Verdict& verdict);
@@ -244,14 +286,31 @@ class RouterCore::State {
   // --- queries.cc ---
   GroupReport report_of(GroupId group) const;  // by the view
   void begin_status(Connection& connection, std::uint64_t number, TimeMs deadline, TimeMs now);
+  std::uint64_t begin_query(Connection& connection, std::uint64_t number, TimeMs deadline, Query&& query);
+  // Asks each group for its part. Without groups it is complete.
+  void assemble(Connection& connection, Assembly&& assembly, const std::vector<GroupId>& groups,
+                TimeMs deadline, TimeMs now);
+  const Group* target_of(const PendingQuery& query);
   void send_query(std::uint64_t key, PendingQuery& query, TimeMs now, RouterOutput& output);
   void send_queries(TimeMs now, RouterOutput& output);
   void retry_query(std::uint64_t key, PendingQuery& query, std::string why, TimeMs now);
+  void ask_again(std::uint64_t key, PendingQuery& query, std::string why, TimeMs at);
   void finish_query(std::uint64_t key, QueryReport&& report);
+  void query_moved(std::uint64_t key, PendingQuery& query, std::string why, TimeMs now);
   void finish_part(const PendingQuery& query, QueryReport&& report);
+  void finish_assembly(Assembly& assembly);
+  std::string describe_delay(const PendingQuery& query, TimeMs now);
   void fail_queries(ServerId server, const std::string& why, TimeMs now);
   void expire_queries(TimeMs now);
   void forget_queries(ConnectionId connection);
+
+  // --- ring_queries.cc ---
+  void ring_query(Connection& connection, std::uint64_t number, TimeMs deadline, Query& query, TimeMs now);
+  QueryReport place_of(const std::string& resource) const;
+  void begin_ring(Connection& connection, std::uint64_t number, TimeMs deadline,
+                  const coordinator::RingRecord& ring, TimeMs now);
+  void begin_change(Connection& connection, std::uint64_t number, TimeMs deadline, Query& query, TimeMs now);
+  static void estimate(RingReport& report);  // of its flows: locks and waiters
 
   // --- router_core.cc ---
   void deliver(RouterOutput& output);
@@ -276,9 +335,8 @@ class RouterCore::State {
   std::vector<std::uint32_t> freeing_;
 
   PendingTable pending_;
-  std::vector<PendingRef> parked_;
-  TimeMs parked_retry_at_ = kNever;
-  TimeMs parked_deadline_ = kNever;
+  std::vector<Parked> parked_;                            // a heap, the earliest in front
+  boost::unordered_flat_map<std::uint64_t, Line> lines_;  // by the hash of the resource
 
   std::deque<Group> groups_;
   std::map<GroupId, std::uint32_t> group_index_;
@@ -292,6 +350,7 @@ class RouterCore::State {
   std::map<CallId, std::uint64_t> query_calls_;
   std::map<std::uint64_t, Assembly> assemblies_;
   std::vector<std::uint64_t> queries_waiting_;
+  std::vector<RingWrite> ring_writes_;
   std::vector<ClientReport> reports_;
   TimeMs queries_deadline_ = kNever;
   std::uint64_t last_query_ = 0;

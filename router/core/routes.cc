@@ -40,10 +40,7 @@ Routes::Changes Routes::update(const coordinator::ClusterView& view) {
     auto known = view_.groups.find(group);
     if (known == view_.groups.end() || !(known->second == config)) changes.groups.push_back(group);
   }
-  if (!(next.ring == view_.ring)) {
-    ring_ = coordinator::Ring(next.ring);
-    changes.ring = true;
-  }
+  changes.ring = ring_.follow(next.ring);
   view_ = std::move(next);
   ready_ = true;
   return changes;

@@ -10,6 +10,7 @@
 #include "coordinator/coordinator.h"
 #include "coordinator/core/group_config.h"
 #include "coordinator/core/ring.h"
+#include "router/core/moving_ring.h"
 #include "schema/operation.h"
 #include "schema/types.h"
 
@@ -21,7 +22,8 @@ enum class Reaction : std::uint8_t {
   wait,          // queued: the client is told, the final answer comes later
   retry,         // not (or not yet) this replica: again, when the configuration changed or after a pause
   put_off,       // this replica, but not yet: this operation again, after the time that it tells
-  reroute,       // the group does not own the resource: again, by a newer ring or after a pause
+  reroute,       // the group does not own the resource: again, of the other group of an arc that moves, by a
+                 // newer ring or after a pause
   open_session,  // the group has never seen the session: open it, then again
 };
 Reaction reaction_to(Status status);
@@ -32,23 +34,22 @@ Reaction reaction_to(const Answer& answer);
 class Routes {
  public:
   struct Changes {
-    bool ring = false;
+    bool ring = false;            // where arcs are or go
     std::vector<GroupId> groups;  // with another configuration than before, new ones included; sorted
   };
   Changes update(const coordinator::ClusterView& view);
 
   bool ready() const { return ready_; }  // a view has come
-  bool has_ring() const { return !ring_.empty(); }
-  // GroupId() without a ring.
-  GroupId group_of(std::uint64_t hash) const { return ring_.group_of(hash); }
-  const coordinator::Ring& ring() const { return ring_; }
+  const MovingRing& ring() const { return ring_; }
+  Candidates candidates(std::uint64_t hash) const { return ring_.candidates(hash); }
+  void moved(std::uint64_t hash, GroupId by) { ring_.moved(hash, by); }
   const coordinator::ClusterView& view() const { return view_; }
   // "" when there is none.
   const coordinator::MemberName& primary_of(GroupId group) const;
 
  private:
   coordinator::ClusterView view_;
-  coordinator::Ring ring_;
+  MovingRing ring_;
   bool ready_ = false;
 };
 

@@ -8,6 +8,12 @@
 #include "router/core/router_state.h"
 
 namespace dlm::router {
+namespace {
+
+constexpr TimeMs kPrimaryPatienceMs = 300;  // then its backups are asked, too
+constexpr TimeMs kAskBackupsMs = 100;       // so often
+
+}  // namespace
 
 // --- deadlines ---------------------------------------------------------------
 
@@ -40,8 +46,8 @@ void RouterCore::State::expire(Pending& pending, TimeMs now) {
     const Group& group = groups_[pending.group];
     if (pending.put_off && !group.troubled) {
       message = group.put_off_why;
-    } else if (pending.state == PendingState::parked) {
-      message = to_string(group.id) + " does not own the resource, and no newer ring has come";
+    } else if (pending.moved != 0 && !group.troubled) {
+      message = describe_way(pending.hash, group);
     } else {
       message = describe(group, now);
     }
@@ -49,7 +55,7 @@ void RouterCore::State::expire(Pending& pending, TimeMs now) {
     message = routes_.ready() ? "no ring: the cluster has no groups yet"
                               : "no ring: this router has not reached the coordinator yet";
   }
-  message += pending.sent ? "; whether it was executed is not known" : "; nothing was done";
+  message += pending.maybe_done() ? "; whether it was executed is not known" : "; nothing was done";
   finish(pending, Status::unavailable, std::move(message));
 }
 
@@ -58,8 +64,8 @@ void RouterCore::State::expire_group(Group& group, TimeMs now) {
   group.deadline = kNever;
   auto look = [&](const PendingRef& ref) {
     Pending* pending = pending_.get(ref);
-    if (pending == nullptr || pending->deadline == 0) return;
-    if (pending->state == PendingState::queued || pending->told_queued) return;  // its group ends it
+    if (pending == nullptr || !pending->may_expire() || pending->group != group.index) return;
+    if (pending->state != PendingState::waiting && pending->state != PendingState::in_flight) return;
     if (pending->deadline <= now) {
       expire(*pending, now);
     } else {
@@ -68,36 +74,6 @@ void RouterCore::State::expire_group(Group& group, TimeMs now) {
   };
   for (std::size_t i = group.head; i < group.waiting.size(); ++i) look(group.waiting[i]);
   for (const Call& call : group.calls) std::for_each(call.operations.begin(), call.operations.end(), look);
-}
-
-void RouterCore::State::expire_parked(TimeMs now) {
-  if (now >= parked_deadline_) {
-    parked_deadline_ = kNever;
-    for (const PendingRef& ref : parked_) {
-      Pending* pending = pending_.get(ref);
-      if (pending == nullptr || pending->state != PendingState::parked) continue;
-      if (pending->deadline == 0 || pending->told_queued) continue;
-      if (pending->deadline <= now) {
-        expire(*pending, now);
-      } else {
-        parked_deadline_ = std::min(parked_deadline_, pending->deadline);
-      }
-    }
-  }
-  if (now < parked_retry_at_) return;
-  parked_retry_at_ = kNever;
-  std::vector<PendingRef> parked;
-  parked.swap(parked_);
-  std::map<std::uint32_t, std::vector<PendingRef>> back;
-  for (const PendingRef& ref : parked) {
-    Pending* pending = pending_.get(ref);
-    if (pending == nullptr || pending->state != PendingState::parked) continue;
-    place(*pending);
-    if (pending->state != PendingState::waiting || pending_.get(ref) == nullptr) continue;
-    groups_[pending->group].waiting.pop_back();
-    back[pending->group].push_back(ref);
-  }
-  for (auto& [index, refs] : back) requeue(groups_[index], refs);
 }
 
 void RouterCore::State::time_out_calls(Group& group, TimeMs now, RouterOutput& output) {
@@ -117,8 +93,7 @@ void RouterCore::State::time_out_calls(Group& group, TimeMs now, RouterOutput& o
 bool RouterCore::State::can_send(const Group& group, TimeMs now) {
   if (!group.server || group.calls.size() >= options_.calls_per_group_max || now < group.retry_at)
     return false;
-  const Server* server = server_of(group.server);
-  return server != nullptr && server->up;
+  return reachable(group);
 }
 
 void RouterCore::State::send(Group& group, TimeMs now, RouterOutput& output) {
@@ -154,6 +129,33 @@ void RouterCore::State::send(Group& group, TimeMs now, RouterOutput& output) {
   if (group.head == group.waiting.size()) {
     group.waiting.clear();
     group.head = 0;
+  }
+}
+
+// --- a primary out of reach ------------------------------------------------------------------------------
+
+// When its backups are to be asked next, as the primary gives no answer; kNever while nothing waits for one.
+TimeMs RouterCore::State::ask_backups_at(const Group& group) const {
+  const auto primary = servers_.find(group.server);
+  const bool up = primary != servers_.end() && primary->second.up;
+  const bool waits = group.head < group.waiting.size() || !group.beats.empty();
+  if (!group.calls.empty())
+    return std::max(group.calls.front().sent_at + kPrimaryPatienceMs, group.ask_backups_at);
+  return waits && !up ? std::max(group.troubled_since + kAskBackupsMs, group.ask_backups_at) : kNever;
+}
+
+// An empty submit: its answer says nothing, but a primary that hears of it, and from no router, knows that it
+// is out of reach.
+void RouterCore::State::ask_backups(Group& group, TimeMs now, RouterOutput& output) {
+  if (now < ask_backups_at(group)) return;
+  group.ask_backups_at = now + kAskBackupsMs;
+  const auto record = routes_.view().groups.find(group.id);
+  if (record == routes_.view().groups.end()) return;
+  for (const coordinator::MemberName& member : record->second.config.in_sync) {
+    const auto found = server_index_.find(member);
+    if (found == server_index_.end() || found->second == group.server || !servers_.at(found->second).up)
+      continue;
+    output.submits.push_back({next_call(group.index), found->second, group.id, {}});
   }
 }
 

@@ -94,7 +94,7 @@ void GroupCore::Impl::turn(const Instant& now) {
   } while (advance(now));
   answer_step_downs(now.ms);
   send_chunks(now.ms);
-  hand_over_messages();
+  hand_over_messages(now.ms);
 }
 
 // Puts something more into the replica, as long as there is something that may go in now.
@@ -114,15 +114,16 @@ bool GroupCore::Impl::advance(const Instant& now) {
 bool GroupCore::Impl::begin_epoch(const Instant& now) {
   epoch_entries_due_ = false;
   if (replica_.role() != Role::preparing) return false;
-  std::string arcs;
-  if (replica_.blank()) arcs = first_arcs();
-  Operation op;
-  op.kind = OperationKind::start_epoch;
-  op.token = FencingToken(replica_.config().config.era << coordinator::kEraShift);
-  op.resource = arcs;
   BatchWriter writer;
   writer.stamp(now.unix_ms);
-  writer.add(op);
+  if (replica_.blank()) {
+    add_first_entries(writer);
+  } else {
+    Operation op;
+    op.kind = OperationKind::start_epoch;
+    op.token = FencingToken(replica_.config().config.era << coordinator::kEraShift);
+    writer.add(op);
+  }
   replica_.set_epoch_entries(writer.take(), now.ms, wanted_);
   return true;
 }
@@ -142,8 +143,10 @@ void GroupCore::Impl::carry_out(const Instant& now) {
   begin_or_cancel_snapshots();
 }
 
-void GroupCore::Impl::hand_over_messages() {
+void GroupCore::Impl::hand_over_messages(TimeMs now) {
+  const bool asked = router_heard_ms_ != 0 && now < router_heard_ms_ + kAskedMs;
   for (std::size_t i = 0; i < wanted_.replies.size(); ++i) {
+    wanted_.replies[i].asked = asked;
     out_.replies.push_back({reply_requests_[i], false, std::move(wanted_.replies[i])});
   }
   reply_requests_.clear();
@@ -218,10 +221,12 @@ GroupCore::~GroupCore() = default;
 
 void GroupCore::submit(ChannelId channel, RequestId request, std::span<const Operation> operations,
                        const Instant& now) {
+  impl_->router_heard_ms_ = now.ms;
   impl_->submit(channel, request, operations, now);
 }
 
 void GroupCore::query(RequestId request, GroupQuery query, const Instant& now) {
+  impl_->router_heard_ms_ = now.ms;
   if (query.kind == GroupQuery::Kind::step_down) return impl_->step_down(request, query.text, now.ms);
   impl_->query(request, std::move(query));
 }
@@ -266,6 +271,7 @@ void GroupCore::on_install(RequestId request, const MemberName& from, const Inst
 
 void GroupCore::on_reply(const AppendReply& reply, const Instant& now) {
   impl_->replica_.on_reply(reply, now.ms, impl_->wanted_);
+  if (reply.asked) impl_->give_way_to_asked(reply, now.ms);
 }
 
 void GroupCore::on_link_down(const MemberName& member, bool gone, const Instant& now) {
@@ -279,7 +285,9 @@ void GroupCore::move_in(RequestId request, const Transfer& transfer, const Insta
 void GroupCore::on_transferred(GroupId to, std::uint64_t number, const TransferReply& reply,
                                const Instant& now) {
   if (!impl_->may_serve()) return;  // asked again when it serves, or by another
-  number == 0 ? impl_->on_asked(to, reply, now.ms) : impl_->on_transferred(number, reply, now.ms);
+  if (number == 0) return impl_->on_asked(to, reply, now.ms);
+  if (number == kClaim) return impl_->on_claimed(to, reply, now.ms);
+  impl_->on_transferred(number, reply, now.ms);
 }
 
 bool GroupCore::step_down(const Instant& now, StepDown how) {

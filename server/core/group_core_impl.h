@@ -1,6 +1,6 @@
 // The state behind GroupCore, shared by its sides: group_core.cc (inputs and the turn), group_core_serving.cc
-// (operations, answers, reads, deadlines), group_core_moves.cc, group_core_snapshots.cc. Only these include
-// it.
+// (operations, answers, deadlines), group_core_reads.cc (what waits for barriers), group_core_moves.cc and
+// group_core_claims.cc (arcs that come and go), group_core_snapshots.cc. Only these include it.
 #pragma once
 
 #include <boost/container/small_vector.hpp>
@@ -19,6 +19,12 @@
 
 namespace dlm::server {
 
+// For so long after a router has spoken to a member, routers ask it; they ask more often. Less than the next,
+// so that to be asked once is not enough.
+inline constexpr TimeMs kAskedMs = 250;
+// A primary that no router has spoken to for so long, while they ask another, gives its place to that one.
+inline constexpr TimeMs kUnreachedMs = 500;
+
 struct GroupCore::Impl {
   explicit Impl(const GroupOptions& options);
 
@@ -27,7 +33,7 @@ struct GroupCore::Impl {
   bool advance(const Instant& now);
   bool begin_epoch(const Instant& now);
   void carry_out(const Instant& now);
-  void hand_over_messages();
+  void hand_over_messages(TimeMs now);
   void follow_role(const Instant& now);
   void note_config(const VersionedConfig& config);
   void note(std::string line);
@@ -53,6 +59,7 @@ struct GroupCore::Impl {
   void query(RequestId request, GroupQuery query);
   void step_down(RequestId request, const std::string& member, TimeMs now);
   void answer_step_downs(TimeMs now);
+  void give_way_to_asked(const AppendReply& reply, TimeMs now);
   Reads& reads_at_end();
   void answer(const Waiter& waiter, Answer&& answer);
   void answer_not_primary(const Waiter& waiter);
@@ -77,7 +84,7 @@ struct GroupCore::Impl {
 
   // --- group_core_moves.cc
   void on_ring(const coordinator::RingRecord& ring);
-  std::string first_arcs() const;
+  void add_first_entries(BatchWriter& writer) const;
   void begin_moves();
   void end_moves();
   void plan_moves();
@@ -94,6 +101,14 @@ struct GroupCore::Impl {
   void note_ring_done(TimeMs now);
   TimeMs next_move_ms() const;
   bool is_ours(const OwnedArc& arc) const;
+  // --- group_core_claims.cc
+  void send_claims(TimeMs now);
+  void on_claimed(GroupId by, const TransferReply& reply, TimeMs now);
+  void arcs_taken(TimeMs now);
+  void claim(RequestId request, const Transfer& transfer);
+  void arcs_let(GroupId to);
+  TransferReply claim_reply() const;
+
   std::optional<TransferReply> refuse_transfer(const Transfer& transfer, const OwnedArc* arc, TimeMs now);
   void move_in(RequestId request, const Transfer& transfer, const Instant& now);
   void arc_taken(GroupId from, std::uint64_t number);
@@ -141,14 +156,23 @@ struct GroupCore::Impl {
     std::uint64_t number = 0;
     bool is_foreign = false;  // by the ring not this group's
   };
+  // A group that asked which arcs this one has.
+  struct Claimant {
+    RequestId request;
+    GroupId from;
+  };
   struct Moves {
     bool plan_due = true;
+    LogIndex known_from;  // when this is applied, the table has all that was logged before
     std::vector<Giving> to_give;
     std::map<GroupId, Attempt> asked;  // groups to give to; succeeded: they take arcs
-    std::size_t freezing = 0;          // entries that are not applied
+    std::map<GroupId, Attempt>
+        claims;                // groups that may have arcs of ours; succeeded: that is about to be logged
+    std::size_t freezing = 0;  // entries that are not applied
     std::map<std::uint64_t, Sending> sendings;
     TimeMs give_at_ms = 0;  // not before, by the limit of the rate
     std::vector<Arrival> arriving;
+    std::vector<Claimant> claimants;
     std::size_t foreign_arriving = 0;
     std::uint64_t done_noted = 0;  // the version of the ring for which the record was asked to say "done"
     TimeMs done_not_before_ms = 0;
@@ -198,6 +222,12 @@ struct GroupCore::Impl {
   // as many as there are routers.
   using Channels = boost::container::small_vector<ChannelId, 1>;
   boost::unordered_flat_map<SessionId, Channels> later_channels_;
+
+  // When a router last spoke to this member, and, as primary: since when and when last another said that
+  // routers ask it instead. 0: never.
+  TimeMs router_heard_ms_ = 0;
+  TimeMs others_asked_since_ms_ = 0;
+  TimeMs others_asked_ms_ = 0;
 
   // Snapshots: one that is being sent (as primary; borrows table_), and one that comes in.
   std::optional<Outgoing> outgoing_;

@@ -31,27 +31,6 @@ void GroupCore::Impl::on_ring(const coordinator::RingRecord& ring) {
   moves_.plan_due = true;
 }
 
-// The arcs of a group that has no log yet. Nobody else can own what the ring gave it before a change that is
-// under way; what the change gives it is given by the others.
-std::string GroupCore::Impl::first_arcs() const {
-  std::vector<OwnedArc> owned;
-  coordinator::RingRecord before = ring_;
-  if (ring_.changing()) before.groups = ring_.before;
-  const bool lost_all = replica_.config().config.recovering;
-  for (const coordinator::Arc& arc : coordinator::Ring(before).arcs_of(group_)) {
-    if (!ring_.changing() || !lost_all) {
-      owned.push_back({arc.begin, arc.end});
-      continue;
-    }
-    // What may have gone to another group is not taken back: two would serve it.
-    for (const coordinator::Arc& now : target_.arcs_of(group_)) {
-      const OwnedArc common{std::max(arc.begin, now.begin), std::min(arc.end, now.end)};
-      if (common.begin <= common.end) owned.push_back(common);
-    }
-  }
-  return encode_arcs(owned);
-}
-
 // --- giving --------------------------------------------------------------------------------------
 
 void GroupCore::Impl::begin_moves() {
@@ -60,8 +39,10 @@ void GroupCore::Impl::begin_moves() {
   moves_ = Moves();
   moves_.arcs_moved = arcs_moved;
   moves_.locks_moved = locks_moved;
+  moves_.known_from = replica_.last_index();
   for (const OutgoingArc& arc : table_->outgoing())
     moves_.sendings.emplace(arc.number, Sending{arc, Attempt()});
+  for (const auto& [group, arcs] : table_->missing()) moves_.claims.try_emplace(group);
 }
 
 void GroupCore::Impl::plan_moves() {
@@ -84,6 +65,7 @@ void GroupCore::Impl::plan_moves() {
 
 std::string GroupCore::Impl::why_not_giving(TimeMs now) const {
   if (ring_.paused) return "the change is paused";
+  if (!moves_.claims.empty()) return "it lost everything, and asks which arcs are its own";
   if (recovery_left_ms(now) != 0) return describe_recovery(now);
   // The record is read by whoever leads, so a ring older than the one it was written for is an old view.
   if (ring_.version < replica_.config().config.ring_done) return "this primary's view of the ring is old";
@@ -196,18 +178,21 @@ void GroupCore::Impl::arc_arrived(std::uint64_t number) {
 
 // True: something was put into the log's queue.
 bool GroupCore::Impl::drive_moves(const Instant& now) {
-  // What is on its way into the log is still among the table's arcs.
-  if (moves_.plan_due && moves_.freezing == 0) plan_moves();
+  // What is on its way into the log is still among the table's arcs; so is what was on its way when this
+  // primary paused (alone, without the coordinator).
+  const bool are_arcs_known = moves_.freezing == 0 && replica_.applied_index() >= moves_.known_from;
+  if (moves_.plan_due && are_arcs_known) plan_moves();
   bool added = false;
   while (give_next(now)) added = true;
   send_transfers(now.ms);
+  send_claims(now.ms);
   note_ring_done(now.ms);
   return added;
 }
 
 bool GroupCore::Impl::has_nothing_to_give() const {
   return !moves_.plan_due && moves_.to_give.empty() && moves_.freezing == 0 && moves_.sendings.empty() &&
-         moves_.foreign_arriving == 0;
+         moves_.foreign_arriving == 0 && moves_.claims.empty();
 }
 
 void GroupCore::Impl::note_ring_done(TimeMs now) {
@@ -224,6 +209,7 @@ TimeMs GroupCore::Impl::next_move_ms() const {
     if (!attempt.out && !attempt.succeeded) next = std::min(next, attempt.retry_at_ms);
   };
   for (const auto& [group, asked] : moves_.asked) consider(asked);
+  for (const auto& [group, claim] : moves_.claims) consider(claim);
   for (const auto& [number, sending] : moves_.sendings) consider(sending.attempt);
   const bool waits_for_rate = moves_.give_at_ms != 0 && moves_.sendings.empty() && moves_.freezing == 0;
   if (waits_for_rate && !moves_.to_give.empty() && !ring_.paused) next = std::min(next, moves_.give_at_ms);
@@ -245,7 +231,7 @@ bool GroupCore::Impl::is_ours(const OwnedArc& arc) const {
 std::optional<TransferReply> GroupCore::Impl::refuse_transfer(const Transfer& transfer, const OwnedArc* arc,
                                                               TimeMs now) {
   const auto later = [](std::string why, std::uint32_t retry_ms) {
-    return TransferReply{Status::unavailable, std::move(why), retry_ms};
+    return TransferReply{Status::unavailable, std::move(why), retry_ms, {}, 0};
   };
   const coordinator::GroupConfig& config = replica_.config().config;
   if (recovery_left_ms(now) != 0)
@@ -276,7 +262,8 @@ std::optional<TransferReply> GroupCore::Impl::refuse_transfer(const Transfer& tr
 
 void GroupCore::Impl::move_in(RequestId request, const Transfer& transfer, const Instant& now) {
   const auto reply = [&](TransferReply told) { out_.arrivals.push_back({request, std::move(told)}); };
-  if (!may_serve()) return reply({Status::not_primary, who_is_primary(), kRecordedMs});
+  if (!may_serve()) return reply({Status::not_primary, who_is_primary(), kRecordedMs, {}, 0});
+  if (transfer.number == kClaim) return claim(request, transfer);
   if (transfer.number == 0)
     return reply(refuse_transfer(transfer, nullptr, now.ms).value_or(TransferReply()));
   if (table_->has_received(transfer.from, transfer.number)) return reply({});
@@ -285,7 +272,7 @@ void GroupCore::Impl::move_in(RequestId request, const Transfer& transfer, const
                      head.last_token <= transfer.last_token;
   if (!sound) {
     note("an arc from " + to_string(transfer.from) + " can't be read: refused");
-    return reply({Status::invalid_argument, "the state of the arc can't be read", kRetryMsMax});
+    return reply({Status::invalid_argument, "the state of the arc can't be read", kRetryMsMax, {}, 0});
   }
   const auto same = [&](const Arrival& other) {
     return other.from == transfer.from && other.number == transfer.number;
@@ -318,8 +305,10 @@ void GroupCore::Impl::arc_taken(GroupId from, std::uint64_t number) {
 }
 
 void GroupCore::Impl::end_moves() {
+  for (const Claimant& claimant : std::exchange(moves_.claimants, {}))
+    out_.arrivals.push_back({claimant.request, {Status::not_primary, who_is_primary(), kRecordedMs, {}, 0}});
   for (const Arrival& arrival : std::exchange(moves_.arriving, {}))
-    out_.arrivals.push_back({arrival.request, {Status::not_primary, who_is_primary(), kRecordedMs}});
+    out_.arrivals.push_back({arrival.request, {Status::not_primary, who_is_primary(), kRecordedMs, {}, 0}});
 }
 
 // --- telling -------------------------------------------------------------------------------------
@@ -338,6 +327,8 @@ void GroupCore::Impl::report_moves(GroupReport& report, TimeMs now) const {
   }
   move.arcs_moved = moves_.arcs_moved;
   move.locks_moved = moves_.locks_moved;
+  for (const auto& [group, claim] : moves_.claims)
+    move.waits_for = "asks " + (claim.why.empty() ? to_string(group) : claim.why) + " which arcs it has";
   if (moves_.to_give.empty()) return;
   for (const auto& [group, asked] : moves_.asked)
     if (!asked.succeeded && move.waits_for.empty()) move.waits_for = asked.why;

@@ -117,6 +117,14 @@ std::vector<OutgoingArc> LockTable::outgoing() const {
   return arcs;
 }
 
+std::vector<std::pair<GroupId, std::vector<OwnedArc>>> LockTable::missing() const {
+  return {impl_->state.missing.begin(), impl_->state.missing.end()};
+}
+
+std::uint64_t LockTable::last_move() const {
+  return impl_->state.last_move;
+}
+
 bool LockTable::has_received(GroupId from, std::uint64_t number) const {
   auto known = impl_->state.received.find(from);
   return known != impl_->state.received.end() && known->second.has(number);

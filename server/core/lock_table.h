@@ -131,6 +131,10 @@ class LockTable {
   // --- arcs: see ARCHITECTURE.md, "Moving arcs"
   const std::vector<OwnedArc>& arcs() const;  // that this group owns, sorted
   std::vector<OutgoingArc> outgoing() const;  // by number
+  // Of a group that began anew, everything lost, while the ring changed: arcs that are its own unless the
+  // other group has them; nobody serves them until that is known. Sorted.
+  std::vector<std::pair<GroupId, std::vector<OwnedArc>>> missing() const;
+  std::uint64_t last_move() const;  // the highest number of an arc given away
   // Whether this arc of the group `from` has come: a repeat of it is to be answered, not logged.
   bool has_received(GroupId from, std::uint64_t number) const;
   // The beginning of `arc`, as far as about `locks_max` locks lie in it.

@@ -30,6 +30,12 @@ void LockTable::Impl::apply(const Operation& op, std::uint64_t stamp_unix_ms, Ef
       return move_in(context);
     case OperationKind::move_done:
       return move_done(context);
+    case OperationKind::miss_arcs:
+      return miss_arcs(context);
+    case OperationKind::take_arcs:
+      return take_arcs(context);
+    case OperationKind::let_arcs:
+      return let_arcs(context);
     default:
       return serve(context);
   }
@@ -286,7 +292,10 @@ void LockTable::Impl::open_session(Context& context) {
     state.forget_answers_below(state.session(index), op.acked_below);
   } else {
     std::uint32_t client = state.intern_owner(op.client_id, {});
-    if (std::uint32_t other = state.live_session_of(client); other != kNil) {
+    std::uint32_t other = state.live_session_of(client);
+    // One that came with an arc, while another with this client id was the live one.
+    if (other == kNil) other = state.find_generation(op.session);
+    if (other != kNil) {
       if (!is_later_generation(op.session, state.session(other).id)) {
         in_use(other, Reason::client_id_in_use);
         return state.unref_owner(client);

@@ -155,6 +155,11 @@ void encode_rest(const LockState& state, std::string& out) {
     to.number(outgoing.to.value);
     to.bytes(*outgoing.state);
   }
+  to.number(state.missing.size());
+  for (const auto& [group, arcs] : state.missing) {
+    to.number(group.value);
+    to.bytes(encode_arcs(arcs));
+  }
   to.number(state.received.size());
   for (const auto& [from, received] : state.received) {
     to.number(from.value);

@@ -89,6 +89,9 @@ struct LockTable::Impl {
                const std::vector<std::uint32_t>& sessions);
   std::uint32_t install_session(Context& context, const MovedSession& moved, std::uint32_t client);
   void move_done(Context& context);
+  void miss_arcs(Context& context);
+  void take_arcs(Context& context);
+  void let_arcs(Context& context);
   // The client spoke under a later generation than the one under which its session came.
   void follow_generation(Context& context, SessionId id);
 

@@ -207,6 +207,39 @@ void LockTable::Impl::move_in(Context& context) {
   for (std::uint32_t owner : owners) state.unref_owner(owner);
 }
 
+// --- after everything was lost -------------------------------------------------------------------
+
+void LockTable::Impl::miss_arcs(Context& context) {
+  std::vector<OwnedArc> arcs;
+  const GroupId other(static_cast<std::uint32_t>(context.op.target.value));
+  if (other && decode_arcs(context.op.resource, arcs) && !arcs.empty())
+    state.missing[other] = std::move(arcs);
+}
+
+void LockTable::Impl::take_arcs(Context& context) {
+  std::vector<OwnedArc> arcs;
+  const GroupId other(static_cast<std::uint32_t>(context.op.target.value));
+  if (!state.missing.contains(other) || !decode_arcs(context.op.resource, arcs)) return;
+  for (const OwnedArc& arc : arcs) add_arc(state.arcs, arc);
+  state.missing.erase(other);
+  ReceivedArcs& received = state.received[other];
+  received.below = std::max(received.below, context.op.acked_below.value);
+}
+
+// What the other group's earlier life was given, or was to get, is its new life's to serve, empty. Said once:
+// what is given to the new life is not touched by a repeat.
+void LockTable::Impl::let_arcs(Context& context) {
+  const GroupId other(static_cast<std::uint32_t>(context.op.target.value));
+  const std::uint64_t below = context.op.acked_below.value;
+  ReceivedArcs& received = state.received[other];
+  if (received.below >= below) return;
+  received.below = below;
+  received.numbers.erase(received.numbers.begin(), received.numbers.lower_bound(below));
+  std::erase_if(state.outgoing, [&](const auto& entry) { return entry.second.to == other; });
+}
+
+// --- sessions ------------------------------------------------------------------------------------
+
 // Into the session that the client has here, or else into one of its own, which goes by whatever generation
 // the client turns out to be at. Its deadline begins anew: the client may rely on the one before it until it
 // has heard of this group.

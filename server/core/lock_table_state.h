@@ -246,6 +246,8 @@ class LockState {
   std::vector<OwnedArc> arcs;   // sorted; neighbours are one
   std::uint64_t last_move = 0;  // number of the arc given away last
   OutgoingArcs outgoing;
+  std::map<GroupId, std::vector<OwnedArc>>
+      missing;  // of a group that began anew: see miss_arcs; by who may have them
   std::map<GroupId, ReceivedArcs> received;
 
   // --- for snapshots -----------------------------------------------------------------------------

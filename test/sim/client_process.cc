@@ -63,6 +63,7 @@ struct ClientProcess::Life final : Endpoint {
   TimeUs close_at = 0;
   LocalMs armed_for = UINT64_MAX;
   Heartbeats heartbeats;
+  std::map<Sequence, GroupId> queued_at;
 
   LinkId link;
   bool up = false;
@@ -178,8 +179,13 @@ void ClientProcess::Life::take(ToClient& batch) {
     return notice.kind == router::SessionNotice::Kind::ended;
   };
   const auto& sessions = core.sessions().all();
+  const auto tells_of_moves = [&](const router::SessionNotice& notice) {
+    const client::GroupSession* session = core.sessions().find(notice.group);
+    return session != nullptr && session->moved_to != notice.moved_to;
+  };
   const bool unconfirmed =
-      sessions.empty() || std::any_of(batch.sessions.begin(), batch.sessions.end(), is_end) ||
+      sessions.empty() || std::any_of(batch.sessions.begin(), batch.sessions.end(), tells_of_moves) ||
+      std::any_of(batch.sessions.begin(), batch.sessions.end(), is_end) ||
       std::any_of(sessions.begin(), sessions.end(), [&](const client::GroupSession& session) {
         return !core.sessions().confirmed(session.group, now());
       });
@@ -191,9 +197,14 @@ void ClientProcess::Life::take(ToClient& batch) {
     notice.generation = from.generation;
     notice.ttl_ms = from.ttl_ms;
     notice.cause = from.cause;
+    notice.moved_to = from.moved_to;
     core.session_notice(notice, now(), out);
   }
   for (const Answer& answer : batch.answers) {
+    // A wait that has moved is renewed where it is at once.
+    if (answer.status == Status::queued &&
+        std::exchange(queued_at[answer.sequence], answer.group) != answer.group)
+      ++heartbeats.unconfirmed;
     self.program_.on_answer(self, answer);
     core.answer(answer, now(), out);
   }

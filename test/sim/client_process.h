@@ -61,7 +61,9 @@ class ClientProcess final : public Process {
   struct Heartbeats {
     std::uint64_t sent = 0;
     std::uint64_t connections = 0;
-    std::uint64_t unconfirmed = 0;  // messages that came while a session was not confirmed, or ended one
+    // Messages that came while a session was not confirmed, that ended one, or told where holds went, and
+    // answers that a wait is in line at a group.
+    std::uint64_t unconfirmed = 0;
     LocalMs since_ms = 0;
   };
   const Heartbeats& heartbeats() const;

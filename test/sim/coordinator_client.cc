@@ -178,19 +178,33 @@ void CoordinatorClient::take(const Part& part, const coordinator::ClusterView& c
 
 void CoordinatorClient::propose(GroupId group, std::int64_t expected, const coordinator::GroupConfig& config,
                                 Written done) {
+  CoordinatorRequest asked;
+  asked.group = group;
+  asked.expected = expected;
+  asked.config = config;
+  begin_write(std::move(asked), std::move(done));
+}
+
+void CoordinatorClient::propose_ring(std::uint64_t expected, const coordinator::RingRecord& ring,
+                                     Written done) {
+  CoordinatorRequest asked;
+  asked.expected = static_cast<std::int64_t>(expected);
+  asked.ring = ring;
+  begin_write(std::move(asked), std::move(done));
+}
+
+void CoordinatorClient::begin_write(CoordinatorRequest asked, Written done) {
   if (!in_touch_) return later(0, [done = std::move(done)] { done(WriteResult::unavailable); });
-  targets_[group].write = Write{expected, config, std::move(done), 0, false};
+  const GroupId group = asked.group;
+  asked.kind = Kind::write;
+  targets_[group].write = Write{std::move(asked), std::move(done), 0, false};
   send_write(group);
 }
 
 void CoordinatorClient::send_write(GroupId group) {
   Target& target = targets_.at(group);
   target.write->number = ++last_write_;
-  CoordinatorRequest asked;
-  asked.kind = Kind::write;
-  asked.group = group;
-  asked.expected = target.write->expected;
-  asked.config = target.write->config;
+  CoordinatorRequest asked = target.write->asked;
   asked.number = target.write->number;
   asked.note_version = target.note_version;
   request(std::move(asked), [this, group](const CoordinatorReply& reply) { written(group, reply); });

@@ -35,6 +35,8 @@ class CoordinatorClient final : public Endpoint {
 
   using Written = std::function<void(coordinator::WriteResult)>;
   void propose(GroupId group, std::int64_t expected, const coordinator::GroupConfig& config, Written done);
+  // One at a time.
+  void propose_ring(std::uint64_t expected, const coordinator::RingRecord& ring, Written done);
   void touch(std::function<void(bool)> done);
 
   void on_message(LinkId link, Message&& message) override;
@@ -43,8 +45,7 @@ class CoordinatorClient final : public Endpoint {
  private:
   using Handler = std::function<void(const CoordinatorReply&)>;
   struct Write {
-    std::int64_t expected = 0;
-    coordinator::GroupConfig config;
+    CoordinatorRequest asked;
     Written done;
     std::uint64_t number = 0;
     bool unknown = false;  // its answer was lost
@@ -62,6 +63,7 @@ class CoordinatorClient final : public Endpoint {
   void request(CoordinatorRequest request, Handler handler);
   void read(const Part& part);
   void take(const Part& part, const coordinator::ClusterView& content);
+  void begin_write(CoordinatorRequest asked, Written done);
   void send_write(GroupId group);
   void written(GroupId group, const CoordinatorReply& reply);
   void read_back(GroupId group);
@@ -88,7 +90,7 @@ class CoordinatorClient final : public Endpoint {
   TimeUs heard_at_ = 0;
   std::uint64_t last_request_ = 0;
   std::map<std::uint64_t, Handler> handlers_;
-  std::map<GroupId, Target> targets_;
+  std::map<GroupId, Target> targets_;  // none: the ring's record
   std::uint64_t last_write_ = 0;
   std::size_t reads_out_ = 0;
   coordinator::ClusterView view_;

@@ -187,21 +187,34 @@ void Ensemble::read(Session& session, const Part& part, CoordinatorReply& reply)
 // The record and the note of the session in one transaction, as coordinator/zookeeper_writer.cc writes them.
 void Ensemble::write(Session& session, const CoordinatorRequest& request, CoordinatorReply& reply) {
   auto found = view_.groups.find(request.group);
-  const coordinator::VersionedConfig before =
-      found == view_.groups.end() ? coordinator::VersionedConfig() : found->second;
+  std::int64_t version = found == view_.groups.end() ? 0 : found->second.version;
+  if (!request.group) version = static_cast<std::int64_t>(view_.ring.version);
   Note& note = session.notes[request.group];
-  if (before.version != request.expected) {
+  if (version != request.expected) {
     reply.code = Code::bad_version;
   } else if (note.version != request.note_version) {
     reply.code = Code::bad_note;
   } else {
     note = {request.number, note.version + 1};
-    coordinator::VersionedConfig& record = view_.groups[request.group];
-    record = {before.version + 1, request.config};
-    world_.note(name(), to_string(request.group) + " " + to_json(record.config));
-    if (observer_) observer_(request.group, before, record);
-    changed({Part::Kind::group, request.group});
+    request.group ? write_group(request) : write_ring(request);
   }
+}
+
+void Ensemble::write_group(const CoordinatorRequest& request) {
+  coordinator::VersionedConfig& record = view_.groups[request.group];
+  const coordinator::VersionedConfig before = record;
+  record = {before.version + 1, request.config};
+  world_.note(name(), to_string(request.group) + " " + to_json(record.config));
+  if (observer_) observer_(request.group, before, record);
+  changed({Part::Kind::group, request.group});
+}
+
+void Ensemble::write_ring(const CoordinatorRequest& request) {
+  const std::uint64_t before = view_.ring.version;
+  view_.ring = request.ring;
+  view_.ring.version = before + 1;
+  world_.note(name(), "ring " + std::to_string(before + 1) + " " + to_json(view_.ring));
+  changed({Part::Kind::ring, {}});
 }
 
 // Makes sure that a write that may still be on its way will not be done.

@@ -55,7 +55,7 @@ class Ensemble final : public Process, public Endpoint {
     TimeUs heard_at = 0;
     LinkId link;
     std::set<Part> watches;
-    std::map<GroupId, Note> notes;
+    std::map<GroupId, Note> notes;  // none: of the ring's record
     std::set<std::string> servers;  // registered
     std::set<std::string> routers;
   };
@@ -64,6 +64,8 @@ class Ensemble final : public Process, public Endpoint {
   void attach(LinkId link, const CoordinatorRequest& request, CoordinatorReply& reply);
   void read(Session& session, const Part& part, CoordinatorReply& reply);
   void write(Session& session, const CoordinatorRequest& request, CoordinatorReply& reply);
+  void write_group(const CoordinatorRequest& request);
+  void write_ring(const CoordinatorRequest& request);
   void fence(Session& session, const CoordinatorRequest& request, CoordinatorReply& reply);
   void enlist(Session& session, const CoordinatorRequest& request, CoordinatorReply& reply);
   void changed(const Part& part);

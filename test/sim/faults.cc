@@ -142,6 +142,10 @@ void strike_total_loss(Simulation& sim, Random& random) {
   }
 }
 
+void strike_ring_changes(Simulation& sim, Random& random) {
+  if (sim.ring_admin() != nullptr) sim.ring_admin()->do_something(random);
+}
+
 // --- a server started twice ------------------------------------------------------------------------------
 
 bool is_registered(Simulation& sim, const server::MemberName& member) {
@@ -160,9 +164,11 @@ bool leads_alone(Simulation& sim, const ServerProcess& server) {
 }
 
 // What stands still may have decided what it has yet to carry out. When the group has begun anew meanwhile,
-// the checks would take that for decided late.
-bool nobody_stands_still(Simulation& sim) {
-  return std::none_of(sim.servers().begin(), sim.servers().end(),
+// the checks would take that for decided late. And two processes whose ids were started elsewhere must not be
+// there at a time: without the coordinator they would vouch for each other, and nobody promises otherwise.
+bool may_start_twice(Simulation& sim) {
+  return sim.can_start_elsewhere() &&
+         std::none_of(sim.servers().begin(), sim.servers().end(),
                       [](const ServerProcess* server) { return server->frozen(); });
 }
 
@@ -177,8 +183,8 @@ void leave_alone(Simulation& sim, Random& random, const ServerProcess& server) {
 void strike_second_starts(Simulation& sim, Random& random) {
   ServerProcess* server = some_server(sim, random);
   const auto ready = [&sim, server, life = server->life()] {
-    return server->running() && server->life() == life && nobody_stands_still(sim) &&
-           sim.can_start_elsewhere() && is_registered(sim, server->member());
+    return server->running() && server->life() == life && may_start_twice(sim) &&
+           is_registered(sim, server->member());
   };
   if (!ready()) return;
   const bool alone = random.one_in(2);
@@ -191,6 +197,19 @@ void strike_second_starts(Simulation& sim, Random& random) {
                    if (!sim.faults_stopped() && ready() && leads_alone(sim, *server))
                      start_twice(sim, *server, asleep, goes_on_after);
                  });
+}
+
+// --- the routers -----------------------------------------------------------------------------------------
+
+// Its group and the coordinator go on hearing the primary.
+void strike_router_cuts(Simulation& sim, Random& random) {
+  ServerProcess* server = some_server(sim, random);
+  const TimeUs time = some_time(sim, random);
+  sim.world().note(server->name(), "is cut off from the routers");
+  for (RouterNode* router : sim.routers()) {
+    cut_for(sim, *server, *router, time);
+    cut_for(sim, *router, *server, time);
+  }
 }
 
 // --- the coordinator -------------------------------------------------------------------------------------
@@ -277,23 +296,33 @@ const std::vector<Fault>& all_faults() {
        strike_lost_answers},
       {"doubled-retries", "operations reach their group twice, the second time late", nullptr},
       {"total-loss", "every replica of a group dies at once", strike_total_loss},
+      {"router-cuts", "a server is cut off from all routers, and from nobody else", strike_router_cuts},
       {"second-starts", "a server is started elsewhere while its old process stands still",
        strike_second_starts},
+      {"ring-changes", "groups come into the ring and go, and arcs move", strike_ring_changes},
   };
   return kFaults;
 }
 
 void start_twice(Simulation& sim, ServerProcess& server, bool asleep, TimeUs goes_on_after) {
   server.freeze_between_turns(asleep);
+  // Another fault may end the session early; then nobody waits any shorter.
+  const TimeUs session_over = sim.world().now() + sim.shape().session_timeout_ms * kMs;
   const auto look = std::make_shared<std::function<void()>>();
-  *look = [&sim, &server, goes_on_after, again = std::weak_ptr(look), member = server.member()] {
-    if (!server.alive() || server.member() != member) return;
+  *look = [&sim, &server, goes_on_after, session_over, again = std::weak_ptr(look),
+           member = server.member()] {
+    if (!server.alive() || server.member() != member || sim.is_given_up(server)) return;
     if (sim.faults_stopped()) return server.go_on();
-    if (is_registered(sim, member) || !server.frozen())
+    if (is_registered(sim, member) || !server.frozen() || sim.world().now() < session_over)
       return sim.heal_after(kGivenUpLook, [look = again.lock()] { (*look)(); });
+    if (!sim.can_start_elsewhere()) return server.go_on();
     sim.start_elsewhere(server);
-    sim.heal_after(goes_on_after, [&server, member] {
-      if (server.alive() && server.member() == member) server.go_on();
+    sim.heal_after(goes_on_after, [&sim, &server, member] {
+      if (!server.alive() || server.member() != member) return;
+      server.go_on();
+      sim.heal_after(3 * sim.shape().session_timeout_ms * kMs, [&sim, &server] {
+        if (!sim.faults_stopped()) sim.crash(server, 0);
+      });
     });
   };
   (*look)();

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "server/core/entry_codec.h"
+#include "server/core/lock_table_moved.h"
 #include "test/sim/messages.h"
 
 namespace dlm::sim {
@@ -21,32 +22,6 @@ std::uint64_t hash_of(std::string_view bytes, std::uint64_t hash = 0xcbf29ce4842
   return hash;
 }
 
-// Who holds a lock, and how many wait, as one number. `holders` in any order.
-template <class List>
-std::uint64_t digest_of(const List& holders, std::size_t waiters) {
-  std::uint64_t digest = waiters * 0x9e3779b97f4a7c15U;
-  for (const auto& [client, tag, token, count] : holders)
-    digest += hash_of(client, hash_of(tag, token.value * 31 + count));
-  return digest;
-}
-
-using HolderRow = std::tuple<std::string_view, std::string_view, FencingToken, std::uint32_t>;
-
-std::uint64_t digest_of(const LockModel::Lock* lock) {
-  std::vector<HolderRow> rows;
-  if (lock == nullptr) return digest_of(rows, 0);
-  for (const LockModel::Hold& hold : lock->holders)
-    rows.emplace_back(hold.owner.client, hold.owner.tag, hold.token, hold.count);
-  return digest_of(rows, lock->queue.size());
-}
-
-std::uint64_t digest_of(const LockReport& report) {
-  std::vector<HolderRow> rows;
-  for (const HoldReport& hold : report.holders)
-    rows.emplace_back(hold.client_id, hold.owner_tag, hold.token, hold.count);
-  return digest_of(rows, report.waiter_count);
-}
-
 // A log that was begun in a later era has indexes of its own.
 std::uint64_t base_of(std::uint64_t index) {
   return index >> coordinator::kEraShift << coordinator::kEraShift;
@@ -60,8 +35,9 @@ bool says_nothing(Status status) {
 
 }  // namespace
 
-GroupChecks::GroupChecks(World& world, GroupId group, const server::LockTableLimits& limits, Hooks hooks)
-    : world_(world), group_(group), limits_(limits), hooks_(std::move(hooks)) {}
+GroupChecks::GroupChecks(World& world, GroupId group, const server::LockTableLimits& limits,
+                         ClusterChecks& cluster, Hooks hooks)
+    : world_(world), group_(group), limits_(limits), cluster_(cluster), hooks_(std::move(hooks)) {}
 
 void GroupChecks::violated(const MemberName& by, const std::string& what) const {
   world_.violated(to_string(group_) + ", " + to_string(by) + ": " + what);
@@ -155,17 +131,23 @@ GroupChecks::Lineage* GroupChecks::lineage_of(std::uint64_t index) const {
 
 GroupChecks::Lineage& GroupChecks::begin_lineage(const MemberName& by, std::uint64_t base) {
   const bool is_loss = !lineages_.empty();
-  if (is_loss && (base <= lineages_.back()->base || base >> coordinator::kEraShift != hooks_.era()))
+  if (is_loss &&
+      (base <= lineages_.back()->base || base >> coordinator::kEraShift != hooks_.record(group_).era))
     violated(by, "begins the group's log anew");
   LockModel::Events events;
-  events.on_change = [this](const std::string& resource) { changed(resource); };
+  events.on_change = [this](const std::string& resource) {
+    cluster_.changed(resource, model()->lock(resource));
+  };
+  events.on_grant = [this](const std::string& resource, const LockModel::Hold& hold) {
+    cluster_.granted(resource, hold.token);
+  };
   events.on_end = hooks_.on_end;
   events.on_wait_expired = hooks_.on_wait_expired;
-  lineages_.push_back(std::make_unique<Lineage>(limits_, std::move(events)));
+  lineages_.push_back(std::make_unique<Lineage>(group_, cluster_.arcs(), limits_, std::move(events)));
   lineages_.back()->base = base;
   if (is_loss) {
     world_.note(to_string(group_), "begins with nothing");
-    for (auto& [resource, versions] : versions_) versions.push_back({world_.now(), digest_of(nullptr)});
+    cluster_.arcs().lose(group_);
   }
   return *lineages_.back();
 }
@@ -178,15 +160,9 @@ void GroupChecks::commit(Lineage& lineage, const server::Batch& batch) {
   while (reader.next(entry)) {
     if (world_.trace.wanted()) world_.tell(to_string(group_), "commits " + describe(entry));
     check_order(batch.epoch, entry);
+    if (entry.kind == OperationKind::move_in) check_move_in(entry);
     lineage.model.apply(entry);
   }
-}
-
-void GroupChecks::changed(const std::string& resource) {
-  const LockModel& model = lineages_.back()->model;
-  std::vector<Version>& versions = versions_[resource];
-  if (versions.empty()) versions.push_back({0, digest_of(nullptr)});
-  versions.push_back({world_.now(), digest_of(model.lock(resource))});
 }
 
 // --- order, answers, tables ------------------------------------------------------------------------------
@@ -207,6 +183,25 @@ void GroupChecks::check_order(Epoch epoch, const Operation& entry) {
   arrivals.numbers.erase(number);
 }
 
+// A group that loses everything waits as long as its record says and goes on in the era after the recorded
+// one: so the record must cover what comes from another group.
+void GroupChecks::check_move_in(const Operation& entry) const {
+  const GroupId from(static_cast<std::uint32_t>(entry.session.value));
+  const coordinator::GroupConfig record = hooks_.record(group_);
+  server::MovedArc moved;
+  if (!server::decode_moved(entry.resource, moved))
+    world_.violated(to_string(group_) + " takes from " + to_string(from) + " what is no arc");
+  if (moved.last_token.value >> coordinator::kEraShift > record.era)
+    world_.violated(to_string(group_) + " takes tokens of an era that is not recorded");
+  std::uint32_t longest_ms = 0;
+  for (const server::MovedSession& session : moved.sessions)
+    longest_ms = std::max(longest_ms, session.ttl_ms);
+  for (const server::MovedLock& lock : moved.locks)
+    for (const server::MovedHold& hold : lock.holds) longest_ms = std::max(longest_ms, hold.lease_ms);
+  if (longest_ms > record.lease_ms_max)
+    world_.violated(to_string(group_) + " takes a longer lease than is recorded");
+}
+
 void GroupChecks::check_answer(const MemberName& by, const Answer& answer) const {
   if (!answer.sequence || says_nothing(answer.status)) return;
   const OperationName name{answer.session, answer.sequence};
@@ -220,7 +215,7 @@ void GroupChecks::check_answer(const MemberName& by, const Answer& answer) const
   };
   switch (answer.status) {
     case Status::queued:
-      if (outcome == nullptr && !model.is_waiting(name)) disagrees("which is not in the committed log");
+      if (outcome == nullptr && !model.has_waited(name)) disagrees("which is not in the committed log");
       return;
     case Status::stale:
       if (model.is_live(answer.session) && answer.sequence >= model.acked_below(answer.session))
@@ -256,7 +251,17 @@ void GroupChecks::compare(const MemberName& by, const GroupCore& core) {
   check_fingerprint(by, core);
 }
 
+void GroupChecks::check_arcs(const GroupCore& core) const {
+  if (core.table().arcs() != cluster_.arcs().arcs_of(group_))
+    world_.violated(to_string(group_) + ": the table owns other arcs than the model");
+  std::vector<std::uint64_t> outgoing;
+  for (const server::OutgoingArc& arc : core.table().outgoing()) outgoing.push_back(arc.number);
+  if (outgoing != cluster_.arcs().outgoing_of(group_))
+    world_.violated(to_string(group_) + ": the table keeps other arcs that have not arrived than the model");
+}
+
 void GroupChecks::check_table(const GroupCore& core, const LockModel& model) const {
+  check_arcs(core);
   std::size_t held = 0;
   for (const auto& [resource, lock] : model.locks()) {
     if (lock.holders.empty()) continue;
@@ -277,22 +282,6 @@ void GroupChecks::check_table(const GroupCore& core, const LockModel& model) con
     world_.violated(to_string(group_) + ": the table holds " +
                     std::to_string(core.table().stats().locks_held) + " locks, the model " +
                     std::to_string(held));
-}
-
-void GroupChecks::check_report(const LockReport& report, TimeUs asked_at) const {
-  const std::uint64_t digest = digest_of(report);
-  auto found = versions_.find(report.resource);
-  if (found == versions_.end()) {
-    if (digest != digest_of(nullptr))
-      world_.violated("a read tells of a lock that never was: " + report.resource);
-    return;
-  }
-  const std::vector<Version>& versions = found->second;
-  for (std::size_t i = versions.size(); i-- > 0;) {
-    if (versions[i].digest == digest) return;
-    if (versions[i].since < asked_at) break;  // before that it had been overtaken when the read was asked for
-  }
-  world_.violated("a read of " + report.resource + " tells what was no longer true when it was asked for");
 }
 
 }  // namespace dlm::sim

@@ -1,5 +1,6 @@
 // The judge of the servers of one group: what its replicas apply, serve and answer must fit one committed
-// log, and the answers must be those of the lock model (invariants 2 to 7).
+// log, and the answers must be those of the lock model (invariants 2 to 7). What goes beyond one group is the
+// affair of ClusterChecks.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "server/core/group_core.h"
+#include "test/sim/cluster_checks.h"
 #include "test/sim/lock_model.h"
 #include "test/sim/world.h"
 
@@ -23,9 +25,10 @@ class GroupChecks {
   struct Hooks {
     std::function<void(const std::string& resource, const LockModel::Hold&)> on_end;
     std::function<void(const OperationName& wait)> on_wait_expired;
-    std::function<std::uint64_t()> era;  // as the coordinator's record has it
+    std::function<coordinator::GroupConfig(GroupId)> record;  // as the coordinator has it
   };
-  GroupChecks(World& world, GroupId group, const server::LockTableLimits& limits, Hooks hooks);
+  GroupChecks(World& world, GroupId group, const server::LockTableLimits& limits, ClusterChecks& cluster,
+              Hooks hooks);
 
   void on_submit(const server::MemberName& by, const server::GroupCore& core,
                  std::span<const Operation> operations);
@@ -33,8 +36,6 @@ class GroupChecks {
                const server::GroupOutput& output);
   // Every replica that has applied everything must have the same table, and it must be the model's.
   void compare(const server::MemberName& by, const server::GroupCore& core);
-  // A report of a read that was asked for then must tell what was true at some moment since.
-  void check_report(const LockReport& report, TimeUs asked_at) const;
 
   const LockModel* model() const { return lineages_.empty() ? nullptr : &lineages_.back()->model; }
   std::uint64_t committed() const;
@@ -44,17 +45,13 @@ class GroupChecks {
   // A log from its first entry on. A group that lost everything begins another, above all indexes of the
   // first.
   struct Lineage {
-    Lineage(const server::LockTableLimits& limits, LockModel::Events events)
-        : model(limits, std::move(events)) {}
+    Lineage(GroupId group, ArcBook& arcs, const server::LockTableLimits& limits, LockModel::Events events)
+        : model(group, arcs, limits, std::move(events)) {}
     std::uint64_t base = 0;  // the index before the first
     LockModel model;
     std::vector<std::pair<Epoch, std::uint64_t>> log;  // from base + 1: epoch, hash of the entries
     std::map<std::uint64_t, std::uint64_t> fingerprints;
     std::uint64_t last() const { return base + log.size(); }
-  };
-  struct Version {
-    TimeUs since = 0;
-    std::uint64_t digest = 0;
   };
 
   void applied(const server::MemberName& by, const server::Batch& batch);
@@ -65,14 +62,16 @@ class GroupChecks {
                        const server::GroupOutput& output);
   void check_answer(const server::MemberName& by, const Answer& answer) const;
   void check_order(Epoch epoch, const Operation& entry);
+  void check_move_in(const Operation& entry) const;
   void check_fingerprint(const server::MemberName& by, const server::GroupCore& core);
   void check_table(const server::GroupCore& core, const LockModel& model) const;
+  void check_arcs(const server::GroupCore& core) const;
   [[noreturn]] void violated(const server::MemberName& by, const std::string& what) const;
-  void changed(const std::string& resource);
 
   World& world_;
   GroupId group_;
   server::LockTableLimits limits_;
+  ClusterChecks& cluster_;
   Hooks hooks_;
   std::vector<std::unique_ptr<Lineage>> lineages_;
   std::map<server::MemberName, std::uint64_t> applied_;  // up to where
@@ -88,7 +87,6 @@ class GroupChecks {
   };
   std::map<Epoch, Arrivals> arrivals_;
   std::unordered_map<OperationName, OperationKind, OperationNameHash> kinds_;
-  std::map<std::string, std::vector<Version>> versions_;
 };
 
 }  // namespace dlm::sim

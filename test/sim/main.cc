@@ -143,6 +143,7 @@ void add(Totals& totals, const Result& result) {
   totals.sum.takeovers += result.takeovers;
   totals.sum.committed += result.committed;
   totals.sum.groups_lost += result.groups_lost;
+  totals.sum.arcs_moved += result.arcs_moved;
   totals.sum.strikes += result.strikes;
   totals.sum.hash ^= result.hash;
   if (result.failure.empty()) return;
@@ -181,9 +182,10 @@ int run(const Arguments& arguments) {
   std::printf(
       "%llu seeds, %llu failed: %llu operations, %llu grants, %llu log batches, %llu takeovers, %llu groups "
       "begun anew, "
-      "%llu faults\n",
+      "%llu arcs moved, %llu faults\n",
       as_ull(totals.seeds), as_ull(totals.failed), as_ull(sum.operations), as_ull(sum.granted),
-      as_ull(sum.committed), as_ull(sum.takeovers), as_ull(sum.groups_lost), as_ull(sum.strikes));
+      as_ull(sum.committed), as_ull(sum.takeovers), as_ull(sum.groups_lost), as_ull(sum.arcs_moved),
+      as_ull(sum.strikes));
   const double hours = static_cast<double>(sum.virtual_time) / kSecond / 3'600;
   std::printf(
       "%.1f virtual hours in %.1f s: %.2f virtual hours per second; %llu steps; hash of the runs %016llx\n",

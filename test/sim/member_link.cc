@@ -11,11 +11,13 @@ MemberLink::MemberLink(Process& process, Network& network, const std::string& se
       member_(member.name),
       call_timeout_ms_(call_timeout_ms),
       events_(events),
+      transfers_(process, call_timeout_ms, events.on_transferred),
       link_(process, network, {member.address, self, to_string(member.name), call_timeout_ms},
             {.on_up = [this] { on_up(); },
              .on_down =
                  [this](bool gone) {
                    lanes_.clear();
+                   transfers_.link_down();
                    events_.on_link_down(member_, gone);
                  },
              .on_message = [this](Message&& message) { on_message(std::move(message)); }}) {}
@@ -52,6 +54,7 @@ void MemberLink::dispatch(GroupId group, Lane& lane, Content message) {
 }
 
 void MemberLink::on_message(Message&& message) {
+  if (const auto* arrived = std::get_if<MovedIn>(&message)) return transfers_.replied(*arrived);
   GroupId group;
   std::uint64_t call = 0;
   const auto* done = std::get_if<Replicated>(&message);

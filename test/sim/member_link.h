@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "test/sim/server_link.h"
+#include "test/sim/transfer_calls.h"
 
 namespace dlm::sim {
 
@@ -17,6 +18,7 @@ class MemberLink {
     std::function<void(GroupId, const server::AppendReply&)> on_reply;
     std::function<void(GroupId, const server::MemberName&)> on_message_lost;
     std::function<void(const server::MemberName&, bool gone)> on_link_down;
+    TransferCalls::Told on_transferred;
   };
   MemberLink(Process& process, Network& network, const std::string& self,
              const coordinator::ServerMember& member, std::uint32_t call_timeout_ms, const Events& events);
@@ -25,6 +27,7 @@ class MemberLink {
   // out.
   using Content = std::variant<server::Append, server::Install>;
   void send(GroupId group, Content message);
+  void send(const server::Transfer& transfer) { transfers_.send(link_, transfer); }
 
  private:
   struct Lane {
@@ -41,6 +44,7 @@ class MemberLink {
   const Events& events_;
   std::uint64_t last_call_ = 0;
   std::map<GroupId, Lane> lanes_;
+  TransferCalls transfers_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   ServerLink link_;
 };

@@ -1,6 +1,10 @@
 #include "test/sim/messages.h"
 
+#include <cinttypes>
+#include <cstdio>
+
 #include "schema/text.h"
+#include "server/core/lock_table_arcs.h"
 
 namespace dlm::sim {
 namespace {
@@ -31,6 +35,18 @@ std::string name_of(OperationKind kind) {
       return "forget_session";
     case OperationKind::start_epoch:
       return "start_epoch";
+    case OperationKind::move_out:
+      return "move_out";
+    case OperationKind::move_in:
+      return "move_in";
+    case OperationKind::move_done:
+      return "move_done";
+    case OperationKind::miss_arcs:
+      return "miss_arcs";
+    case OperationKind::take_arcs:
+      return "take_arcs";
+    case OperationKind::let_arcs:
+      return "let_arcs";
   }
   return "?";
 }
@@ -67,6 +83,24 @@ std::string text_of(const server::Append& append) {
   return text + ", batches to " + std::to_string(append.batches.back().index.value);
 }
 
+std::string text_of(const server::OwnedArc& arc) {
+  char text[40];
+  std::snprintf(text, sizeof text, "%016" PRIx64 "-%016" PRIx64, arc.begin, arc.end);
+  return text;
+}
+
+std::string text_of(const server::Transfer& transfer) {
+  std::string text = to_string(transfer.from) + " to " + to_string(transfer.to);
+  if (transfer.number == 0) return text + " asks whether arcs would be taken";
+  if (transfer.number == server::kClaim) return text + " asks which arcs it has";
+  return text + " arc " + std::to_string(transfer.number);
+}
+
+// Whether the resource of an operation is a name, and not bytes of arcs.
+bool names_a_lock(const Operation& op) {
+  return !op.resource.empty() && op.kind < OperationKind::start_epoch;
+}
+
 std::string text_of(const server::Install& install) {
   return "install epoch " + std::to_string(install.epoch.value) + " round " + std::to_string(install.round) +
          " index " + std::to_string(install.index.value) + (install.first ? " first" : "") +
@@ -80,9 +114,13 @@ std::string describe(const Operation& op) {
   if (op.session) text += " " + to_hex({reinterpret_cast<const char*>(&op.session.value), 6});
   if (op.sequence) text += "#" + std::to_string(op.sequence.value);
   if (op.target) text += " of #" + std::to_string(op.target.value);
-  if (!op.resource.empty() && op.kind != OperationKind::start_epoch) text += " " + printable(op.resource);
+  if (names_a_lock(op)) text += " " + printable(op.resource);
   if (op.kind == OperationKind::acquire && op.mode == LockMode::shared) text += " shared";
   if (op.token) text += " token " + std::to_string(op.token.value);
+  std::vector<server::OwnedArc> arcs;
+  const bool has_arcs = op.kind != OperationKind::move_in && !op.resource.empty() && !names_a_lock(op);
+  if (has_arcs && server::decode_arcs(op.resource, arcs))
+    for (const server::OwnedArc& arc : arcs) text += " " + text_of(arc);
   return text;
 }
 
@@ -123,13 +161,18 @@ std::string describe(const Message& message) {
                    std::to_string(m.reply.last_index.value) + ", epoch " +
                    std::to_string(m.reply.epoch.value) + " round " + std::to_string(m.reply.round);
           },
+          [](const MoveIn& m) { return "move in: " + text_of(m.transfer); },
+          [](const MovedIn& m) {
+            return "moved in: " + std::string(to_string(m.reply.status)) +
+                   (m.reply.message.empty() ? "" : " (" + m.reply.message + ")");
+          },
           [](const CallFailed& m) { return to_string(m.group) + " call failed"; },
           [](const CoordinatorRequest& m) {
             static const char* const kKinds[] = {"attach",    "ping",  "read",   "write",
                                                  "read_note", "fence", "enlist", "touch"};
             std::string text = std::string("coordinator: ") + kKinds[static_cast<int>(m.kind)];
-            return m.kind == CoordinatorRequest::Kind::write ? text + " " + coordinator::to_json(m.config)
-                                                             : text;
+            if (m.kind != CoordinatorRequest::Kind::write) return text;
+            return text + " " + (m.group ? coordinator::to_json(m.config) : coordinator::to_json(m.ring));
           },
           [](const CoordinatorReply& m) {
             static const char* const kCodes[] = {"ok", "expired", "bad version", "bad note", "taken", "lost"};

@@ -96,6 +96,15 @@ struct Replicated {
   bool replied = true;
   server::AppendReply reply;
 };
+// An arc from the primary of another group, and what comes back.
+struct MoveIn {
+  std::uint64_t call = 0;
+  server::Transfer transfer;
+};
+struct MovedIn {
+  std::uint64_t call = 0;
+  server::TransferReply reply;
+};
 // A call that the other end refuses to carry out.
 struct CallFailed {
   std::uint64_t call = 0;
@@ -120,9 +129,10 @@ struct CoordinatorRequest {
   std::uint64_t session = 0;  // attach: 0 for a new one
   Part part;                  // read
   // write: compare-and-set of a group's record, and of the note that tells its outcome
-  GroupId group;
+  GroupId group;  // none: the ring's record
   std::int64_t expected = 0;
   coordinator::GroupConfig config;
+  coordinator::RingRecord ring;
   std::uint64_t number = 0;
   std::int64_t note_version = -1;
   // enlist
@@ -147,7 +157,7 @@ struct Changed {  // a watch fires
 using Message =
     std::variant<Hello, Welcome, Refusal, Operations, Beat, ClientQuery, Bye, ToClient, ReportToClient, Greet,
                  Greeted, Submit, Query, Submitted, Queried, LateAnswers, LateTaken, Replicate, Replicated,
-                 CallFailed, CoordinatorRequest, CoordinatorReply, Changed>;
+                 MoveIn, MovedIn, CallFailed, CoordinatorRequest, CoordinatorReply, Changed>;
 
 // One line for the transcript.
 std::string describe(const Message& message);

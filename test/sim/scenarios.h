@@ -13,8 +13,10 @@ struct Scenario {
   const char* name;
   const char* what;
   void (*play)(Simulation&);
+  bool changes_ring = false;
 };
 const std::vector<Scenario>& all_scenarios();
+const std::vector<Scenario>& move_scenarios();  // of all
 const Scenario* find_scenario(const std::string& name);
 
 }  // namespace dlm::sim

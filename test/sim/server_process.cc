@@ -1,12 +1,10 @@
 #include "test/sim/server_process.h"
 
 #include <algorithm>
-#include <deque>
 #include <set>
 #include <utility>
 
-#include "test/sim/coordinator_client.h"
-#include "test/sim/member_link.h"
+#include "test/sim/server_life.h"
 
 namespace dlm::sim {
 
@@ -22,75 +20,6 @@ constexpr std::uint32_t kRegisterGraceMs = 2'000;
 constexpr TimeUs kNewSessionPause = 200 * kMs;
 
 }  // namespace
-
-// One router's channel to one group.
-struct Channel {
-  LinkId link;
-  std::deque<Answer> queue;
-  bool sending = false;
-  std::uint64_t sent = 0;  // counts the calls
-  bool cut_off = false;
-};
-
-struct ServerProcess::Life final : Endpoint {
-  struct Asked {  // whose answer a request of the core is
-    LinkId link;
-    std::uint64_t call = 0;
-    server::ChannelId channel;
-  };
-  struct Host {
-    explicit Host(const server::GroupOptions& options) : core(options) {}
-    GroupCore core;
-    bool turn_scheduled = false;
-    LocalMs armed_for = UINT64_MAX;
-    std::map<server::RequestId, Asked> asked;
-    std::map<server::ChannelId, Channel> channels;
-    std::map<LinkId, server::ChannelId> channel_of;
-  };
-
-  explicit Life(ServerProcess& process);
-
-  Instant now() const { return {self.clock_ms(), self.world().now() / kMs}; }
-
-  // coordinator
-  void on_view(const coordinator::ClusterView& view);
-  void follow_members();
-  void begin_session();
-  void session_ended();
-  void proposed(GroupId group, bool accepted);
-  void fail(const std::string& why);
-  // connections
-  void on_message(LinkId link, Message&& message) override;
-  void on_closed(LinkId link) override;
-  void take(LinkId link, const Submit& submit);
-  void take(LinkId link, const Query& query);
-  void take(LinkId link, Replicate&& message);
-  void take(LinkId link, const LateTaken& taken);
-  server::ChannelId channel_of(Host& host, LinkId link);
-  // the turn
-  void schedule_turn(GroupId group, Host& host);
-  void turn(GroupId group);
-  void carry_out(GroupId group, Host& host, GroupOutput& output);
-  void answer(Host& host, GroupOutput& output);
-  void later(GroupId group, Host& host, GroupOutput::Later&& later);
-  void send_later(GroupId group, Host& host, server::ChannelId id);
-  void send(GroupId group, MemberLink::Content message);
-  void consult_coordinator(GroupId group, Host& host, GroupOutput& output);
-  void arm(GroupId group, Host& host);
-
-  ServerProcess& self;
-  MemberName name;
-  coordinator::ClusterView view;
-  bool failed = false;
-  bool registered = false;       // at least once
-  std::vector<GroupId> unknown;  // groups with a proposal whose session ended before its outcome was known
-  std::map<GroupId, Host> hosts;
-  std::map<LinkId, std::string> greeted;  // and who they said they are
-  std::uint64_t ids = 0;
-  MemberLink::Events member_events;
-  std::map<MemberName, std::unique_ptr<MemberLink>> links;
-  std::unique_ptr<CoordinatorClient> coordinator;
-};
 
 ServerProcess::Life::Life(ServerProcess& process) : self(process), name(process.member()) {
   member_events.on_reply = [this](GroupId group, const server::AppendReply& reply) {
@@ -108,6 +37,9 @@ ServerProcess::Life::Life(ServerProcess& process) : self(process), name(process.
       host.core.on_link_down(member, gone, now());
       schedule_turn(group, host);
     }
+  };
+  member_events.on_transferred = [this](const TransferCalls::Name& arc, const server::TransferReply& reply) {
+    transferred(arc, reply);
   };
   begin_session();
 }
@@ -182,6 +114,7 @@ void ServerProcess::Life::on_view(const coordinator::ClusterView& next) {
     schedule_turn(group, host);
   }
   for (GroupId group : std::exchange(unknown, {})) proposed(group, false);
+  settle_ring_if_due();
 }
 
 void ServerProcess::Life::follow_members() {
@@ -210,6 +143,7 @@ void ServerProcess::Life::on_message(LinkId link, Message&& message) {
   if (auto* query = std::get_if<Query>(&message)) return take(link, *query);
   if (auto* replicate = std::get_if<Replicate>(&message)) return take(link, std::move(*replicate));
   if (auto* taken = std::get_if<LateTaken>(&message)) return take(link, *taken);
+  if (auto* move = std::get_if<MoveIn>(&message)) return take(link, *move);
 }
 
 void ServerProcess::Life::on_closed(LinkId link) {
@@ -309,6 +243,8 @@ void ServerProcess::Life::carry_out(GroupId group, Host& host, GroupOutput& outp
   }
   for (server::Append& message : output.appends) send(group, std::move(message));
   for (server::Install& message : output.installs) send(group, std::move(message));
+  for (const GroupOutput::Arrived& arrival : output.arrivals) arrived(host, arrival);
+  for (const server::Transfer& transfer : output.transfers) send(transfer);
   consult_coordinator(group, host, output);
 }
 
@@ -367,6 +303,8 @@ void ServerProcess::Life::send(GroupId group, MemberLink::Content message) {
   if (link != links.end()) return link->second->send(group, std::move(message));
   member_events.on_message_lost(group, to);  // not registered, so nobody knows its address
 }
+
+// --- the coordinator, from a turn ------------------------------------------------------------------------
 
 void ServerProcess::Life::consult_coordinator(GroupId group, Host& host, GroupOutput& output) {
   if (output.propose) {

@@ -1,6 +1,7 @@
 #include "test/sim/shape.h"
 
 #include "test/sim/faults.h"
+#include "test/sim/scenarios.h"
 
 namespace dlm::sim {
 namespace {
@@ -43,6 +44,18 @@ void draw_group(server::GroupOptions& group, Random& random) {
   group.replica.lease_ms_first = one_of<std::uint32_t>(random, {500, 10'000});
 }
 
+// Few and large arcs, as each of them costs a simulation about as much as a lock that is taken.
+void draw_ring(Shape& shape, bool in_scenario, Random& random) {
+  shape.spare_groups = 1;
+  shape.groups = one_of<std::uint32_t>(random, {2, 3, 3, 4});
+  const double weight = one_of<double>(random, {0.01, 0.01, 0.02, 0.05});
+  shape.weights = {weight, weight * 2, weight * 3};
+  shape.group.moves_under_way_max = one_of<std::size_t>(random, {1, 4, 64});
+  // Stories need moves that take more than a moment.
+  if (in_scenario) shape.group.moves_under_way_max = one_of<std::size_t>(random, {1, 4});
+  shape.group.move_locks_max = one_of<std::size_t>(random, {1, 3, 1'000});
+}
+
 }  // namespace
 
 Shape draw_shape(const SimulationOptions& options, Random& random) {
@@ -67,7 +80,10 @@ Shape draw_shape(const SimulationOptions& options, Random& random) {
   if (options.draw_faults && options.scenario.empty()) shape.faults = draw_faults(random);
   if (shape.faults.contains("drift")) shape.drift_ppm_max = 10'000;
   if (shape.faults.contains("doubled-retries")) shape.doubled_percent = 20;
-  if (!options.scenario.empty()) {
+  const Scenario* scenario = find_scenario(options.scenario);
+  if (shape.faults.contains("ring-changes") || (scenario != nullptr && scenario->changes_ring))
+    draw_ring(shape, scenario != nullptr, random);
+  if (scenario != nullptr) {
     // Stories need somebody to take over, and clients that work throughout.
     shape.servers = 3;
     shape.clients = 6;
@@ -80,9 +96,10 @@ Shape draw_shape(const SimulationOptions& options, Random& random) {
 
 std::string describe(const Shape& shape) {
   std::string text = std::to_string(shape.servers) + " servers, " + std::to_string(shape.groups) +
-                     " groups, " + std::to_string(shape.routers) + " routers, " +
-                     std::to_string(shape.clients) + " clients, TTL " + std::to_string(shape.ttl_ms) +
-                     " ms, silence " + std::to_string(shape.silence_ms()) + " ms; faults:";
+                     " groups (" + std::to_string(shape.spare_groups) + " spare), " +
+                     std::to_string(shape.routers) + " routers, " + std::to_string(shape.clients) +
+                     " clients, TTL " + std::to_string(shape.ttl_ms) + " ms, silence " +
+                     std::to_string(shape.silence_ms()) + " ms; faults:";
   for (const std::string& fault : shape.faults) text += " " + fault;
   return text + (shape.faults.empty() ? " none" : "");
 }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "server/core/group_core.h"
 #include "test/sim/network.h"
@@ -24,6 +25,8 @@ struct SimulationOptions {
 struct Shape {
   std::uint32_t servers = 3;
   std::uint32_t groups = 1;
+  std::uint32_t spare_groups = 0;     // of these: not in the ring at first
+  std::vector<double> weights = {1};  // that groups in the ring may have; all have the first at first
   std::uint32_t routers = 2;
   std::uint32_t clients = 8;
   std::uint32_t ttl_ms = 2'000;
@@ -37,6 +40,7 @@ struct Shape {
   WorkloadOptions workload;
   std::set<std::string> faults;
 
+  bool changes_ring() const { return spare_groups != 0; }
   std::uint32_t silence_ms() const { return static_cast<std::uint32_t>(group.replica.silence_timeout_ms); }
 };
 

@@ -37,7 +37,8 @@ Simulation::Simulation(const SimulationOptions& options, const Shape& shape)
       shape_(shape),
       network_(world_, shape.delays),
       supervision_(world_.random.fork()),
-      beliefs_(world_) {
+      beliefs_(world_),
+      cluster_checks_(world_) {
   world_.trace.print(options.trace);
   build();
 }
@@ -48,34 +49,50 @@ Simulation::~Simulation() {
 }
 
 void Simulation::build() {
-  coordinator::RingRecord ring{1, {}};
+  coordinator::RingRecord ring;
+  ring.version = 1;
   for (std::uint32_t i = 1; i <= shape_.groups; ++i) {
     groups_.emplace_back(i);
-    ring.groups.push_back({GroupId(i), 1});
+    if (i <= shape_.groups - shape_.spare_groups) ring.groups.push_back({GroupId(i), shape_.weights.front()});
   }
-  ring_ = coordinator::Ring(ring);
   ensemble_ = std::make_unique<Ensemble>(world_, network_, ring);
   ensemble_->observe(
       [this](GroupId group, const auto& before, const auto& now) { on_record(group, before, now); });
   network_.add(*ensemble_);
   ensemble_->start();
+  build_checks();
+  for (std::uint32_t i = 1; i <= shape_.servers; ++i) {
+    const std::string id = "s" + std::to_string(i);
+    servers_.push_back(add_server(id, id));
+  }
+  build_routers_and_clients();
+  if (!shape_.changes_ring()) return;
+  RingAdmin::Options options{groups_, shape_.weights, shape_.session_timeout_ms};
+  auto admin = std::make_unique<RingAdmin>(
+      world_, network_, some_clock(world_.random, Clock::Kind::monotonic, shape_.drift_ppm_max), options);
+  ring_admin_ = admin.get();
+  add(std::move(admin));
+}
+
+void Simulation::build_checks() {
   for (GroupId group : groups_) {
     GroupChecks::Hooks hooks;
     hooks.on_end = [this](const std::string& resource, const LockModel::Hold& hold) {
       beliefs_.check_ended(resource, hold);
     };
     hooks.on_wait_expired = [this](const OperationName& wait) { workload_->check_wait_expired(wait); };
-    hooks.era = [this, group] { return ensemble_->view().groups.at(group).config.era; };
-    checks_[group] = std::make_unique<GroupChecks>(world_, group, shape_.group.table, std::move(hooks));
+    hooks.record = [this](GroupId of) { return ensemble_->view().groups.at(of).config; };
+    checks_[group] =
+        std::make_unique<GroupChecks>(world_, group, shape_.group.table, cluster_checks_, std::move(hooks));
   }
-  workload_ = std::make_unique<Workload>(world_, shape_.workload, beliefs_,
-                                         [this](const std::string& resource) -> const GroupChecks& {
-                                           return *checks_.at(ring_.group_of(coordinator::hash_of(resource)));
-                                         });
-  for (std::uint32_t i = 1; i <= shape_.servers; ++i) {
-    const std::string id = "s" + std::to_string(i);
-    servers_.push_back(add_server(id, id));
-  }
+  workload_ = std::make_unique<Workload>(
+      world_, shape_.workload, beliefs_, cluster_checks_, [this](const std::string& resource) {
+        const GroupId owner = cluster_checks_.arcs().owner_of(coordinator::hash_of(resource));
+        return owner ? checks_.at(owner)->model() : nullptr;
+      });
+}
+
+void Simulation::build_routers_and_clients() {
   std::vector<std::string> routers;
   for (std::uint32_t i = 1; i <= shape_.routers; ++i) {
     RouterNode::Options options;
@@ -237,11 +254,20 @@ void Simulation::start_elsewhere(ServerProcess& old) {
   restart(*next);
 }
 
+bool Simulation::can_start_elsewhere() const {
+  const auto alive = [](const ServerProcess* old) { return old->alive(); };
+  return owned_.size() < kProcessesMax && std::none_of(given_up_.begin(), given_up_.end(), alive);
+}
+
+bool Simulation::is_given_up(const Process& process) const {
+  return std::find(given_up_.begin(), given_up_.end(), &process) != given_up_.end();
+}
+
 // Whoever died is started again after a while.
 void Simulation::supervise() {
   for (const auto& process : owned_) {
     if (process->alive()) continue;
-    if (std::find(given_up_.begin(), given_up_.end(), process.get()) != given_up_.end()) continue;
+    if (is_given_up(*process)) continue;
     if (closing_ && dynamic_cast<ClientProcess*>(process.get()) != nullptr) continue;
     auto [due, is_new] = restart_at_.try_emplace(process->node(), 0);
     if (is_new) due->second = world_.now() + supervision_.below(2 * kSecond);
@@ -280,6 +306,7 @@ void Simulation::on_submit(const server::MemberName& by, const server::GroupCore
 void Simulation::on_turn(const server::MemberName& by, const server::GroupCore& core,
                          const server::GroupOutput& output) {
   checks_.at(core.group())->on_turn(by, core, output);
+  if (turn_watcher_) turn_watcher_(core, output);
   if (core.pending_operations() > 2 * shape_.group.pending_operations_max)
     world_.violated(to_string(by) + " has more operations pending than its limit");
 }
@@ -356,6 +383,20 @@ void Simulation::check_drained() {
   }
 }
 
+bool Simulation::is_ring_settled() const {
+  return !ensemble_->view().ring.changing() && !cluster_checks_.arcs().any_outgoing();
+}
+
+void Simulation::check_owners() const {
+  const coordinator::Ring ring(ensemble_->view().ring);
+  for (GroupId group : groups_) {
+    std::vector<server::OwnedArc> arcs;
+    for (const coordinator::Arc& arc : ring.arcs_of(group)) arcs.push_back({arc.begin, arc.end});
+    if (arcs != cluster_checks_.arcs().arcs_of(group))
+      world_.violated(to_string(group) + " owns other arcs than the ring gives it when the change is over");
+  }
+}
+
 // --- the run ---------------------------------------------------------------------------------------------
 
 void Simulation::run_for(TimeUs time) {
@@ -388,12 +429,16 @@ void Simulation::run_safety() {
 void Simulation::run_liveness() {
   stop_faults();
   workload_->drain();
+  if (ring_admin_ != nullptr) ring_admin_->finish();
   const bool served = run_until([this] { return workload_->is_quiet(); }, kLivenessMax);
   if (!served)
     world_.violated("not everybody is served long after the faults have stopped:" + workload_->unserved());
   const bool whole = run_until([this] { return is_whole(); }, kLivenessMax);
   if (!whole)
     world_.violated("not every replica is back long after the faults have stopped:" + what_is_missing());
+  if (!run_until([this] { return is_ring_settled(); }, kLivenessMax))
+    world_.violated("the change of the ring is not over long after the faults have stopped");
+  check_owners();
   check_heartbeats();
   closing_ = true;
   for (ClientProcess* client : clients_)
@@ -424,6 +469,7 @@ Result Simulation::run() {
     result.committed += checks_.at(group)->committed();
     result.groups_lost += checks_.at(group)->times_lost();
   }
+  result.arcs_moved = cluster_checks_.arcs().taken();
   result.hash = world_.trace.hash();
   result.virtual_time = world_.now();
   result.steps = world_.steps();

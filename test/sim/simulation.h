@@ -12,9 +12,11 @@
 
 #include "test/sim/beliefs.h"
 #include "test/sim/client_process.h"
+#include "test/sim/cluster_checks.h"
 #include "test/sim/ensemble.h"
 #include "test/sim/group_checks.h"
 #include "test/sim/network.h"
+#include "test/sim/ring_admin.h"
 #include "test/sim/router_node.h"
 #include "test/sim/server_process.h"
 #include "test/sim/shape.h"
@@ -34,6 +36,7 @@ struct Result {
   std::uint64_t takeovers = 0;
   std::uint64_t committed = 0;
   std::uint64_t groups_lost = 0;  // and begun anew
+  std::uint64_t arcs_moved = 0;
   std::uint64_t strikes = 0;
 };
 
@@ -50,12 +53,15 @@ class Simulation final : public ServerObserver {
   World& world() { return world_; }
   Network& network() { return network_; }
   Ensemble& ensemble() { return *ensemble_; }
+  const coordinator::ClusterView& cluster_view() const { return ensemble_->view(); }
   const Shape& shape() const { return shape_; }
   const std::vector<ServerProcess*>& servers() const { return servers_; }
   const std::vector<RouterNode*>& routers() const { return routers_; }
   const std::vector<ClientProcess*>& clients() const { return clients_; }
   const std::vector<GroupId>& groups() const { return groups_; }
   const GroupChecks& checks(GroupId group) const { return *checks_.at(group); }
+  const ClusterChecks& cluster_checks() const { return cluster_checks_; }
+  RingAdmin* ring_admin() { return ring_admin_; }  // null: the ring stays
   const Workload& workload() const { return *workload_; }
   std::vector<Process*> everybody() const;
 
@@ -71,6 +77,13 @@ class Simulation final : public ServerObserver {
   void run_for(TimeUs time);
   // False: it did not come true in time.
   bool run_until(const std::function<bool()>& condition, TimeUs limit);
+  // Called after each turn of a group on a server, before what it decided is carried out.
+  using TurnWatcher = std::function<void(const server::GroupCore&, const server::GroupOutput&)>;
+  void watch_turns(TurnWatcher watcher) { turn_watcher_ = std::move(watcher); }
+  // No change of the ring is under way, and no arc.
+  bool is_ring_settled() const;
+  // Invariant 8 when it is settled: every hash has an owner, and it is the ring's.
+  void check_owners() const;
   // For scenarios, which know what must happen.
   void require(bool condition, const std::string& what);
 
@@ -79,9 +92,10 @@ class Simulation final : public ServerObserver {
   // Undoes a fault after a time, or when the faults stop.
   void heal_after(TimeUs time, std::function<void()> heal);
   // Another host takes over the id of a server whose old process may live on: that is not started again, and
-  // ends soon after the faults. REQUIRES: can_start_elsewhere().
+  // ends soon after the faults. REQUIRES: can_start_elsewhere(), !is_given_up(old).
   void start_elsewhere(ServerProcess& old);
-  bool can_start_elsewhere() const { return owned_.size() < kProcessesMax; }
+  bool is_given_up(const Process& process) const;
+  bool can_start_elsewhere() const;  // one at a time lives on, and there is a bound to all of them
   void count_strike() { ++strikes_; }
   bool faults_stopped() const { return faults_stopped_; }
 
@@ -89,6 +103,8 @@ class Simulation final : public ServerObserver {
   static constexpr std::size_t kProcessesMax = 60;
 
   void build();
+  void build_checks();
+  void build_routers_and_clients();
   void add(std::unique_ptr<Process> process);
   ServerProcess* add_server(const std::string& id, const std::string& host);
   void run_safety();
@@ -115,15 +131,17 @@ class Simulation final : public ServerObserver {
   Network network_;
   Random supervision_;
   std::unique_ptr<Ensemble> ensemble_;
-  coordinator::Ring ring_;
   std::vector<GroupId> groups_;
   Beliefs beliefs_;
+  ClusterChecks cluster_checks_;
   std::map<GroupId, std::unique_ptr<GroupChecks>> checks_;
   std::unique_ptr<Workload> workload_;
   std::vector<std::unique_ptr<Process>> owned_;
   std::vector<ServerProcess*> servers_;
   std::vector<RouterNode*> routers_;
   std::vector<ClientProcess*> clients_;
+  RingAdmin* ring_admin_ = nullptr;
+  TurnWatcher turn_watcher_;
   std::map<NodeId, TimeUs> restart_at_;
   std::map<NodeId, bool> without_power_;
   std::map<std::string, std::uint64_t> incarnations_;  // the last of each server id

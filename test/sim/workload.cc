@@ -15,10 +15,6 @@ namespace {
 
 constexpr std::uint32_t kRequestTimeoutMs = 5'000;
 
-SessionId base_of(SessionId session) {
-  return SessionId(session.value & ~std::uint64_t{0xffff});
-}
-
 bool is_definite(Status status) {
   switch (status) {
     case Status::ok:
@@ -35,11 +31,13 @@ bool is_definite(Status status) {
 
 }  // namespace
 
-Workload::Workload(World& world, const WorkloadOptions& options, Beliefs& beliefs, ChecksOf checks_of)
+Workload::Workload(World& world, const WorkloadOptions& options, Beliefs& beliefs,
+                   const ClusterChecks& checks, ModelOf model_of)
     : world_(world),
       options_(options),
       beliefs_(beliefs),
-      checks_of_(std::move(checks_of)),
+      checks_(checks),
+      model_of_(std::move(model_of)),
       random_(world.random.fork()) {}
 Workload::~Workload() = default;
 
@@ -214,10 +212,7 @@ void Workload::granted(ClientProcess& client, Program& program, const Asked& ask
   belief.token = answer.token;
   belief.term = completion.term;
   belief.lease_deadline_ms = completion.lease_deadline_ms;
-  for (const client::GroupSession& session : client.core().sessions().all()) {
-    if (session.term == completion.term)
-      belief.term_deadline_ms = client.core().sessions().effective_deadline_ms(session);
-  }
+  belief.term_deadline_ms = client.core().sessions().deadline_ms(completion.term);
   beliefs_.begin(std::move(belief));
   program.held[completion.hold] = {request.resource, request.owner_tag, request.lease};
   release_later(client, completion.hold);
@@ -257,8 +252,7 @@ void Workload::on_report(ClientProcess& client, client::QueryId id, const router
   program.queries.erase(found);
   ++completed_;
   if (report == nullptr || report->status != Status::ok) return;
-  if (const auto* lock = std::get_if<LockReport>(&report->content))
-    checks_of_(resource).check_report(*lock, asked_at);
+  if (const auto* lock = std::get_if<LockReport>(&report->content)) checks_.check_report(*lock, asked_at);
 }
 
 // The answer to an operation never changes, whoever gives it and however often.
@@ -323,7 +317,8 @@ std::string Workload::unserved() const {
     if (!program.queries.empty()) text += "\n  " + name + " waits for a report";
   }
   for (const std::string& resource : locks) {
-    const LockModel* model = checks_of_(resource).model();
+    const LockModel* model = model_of_(resource);
+    if (model == nullptr) text += "\n  nobody owns " + resource;
     const LockModel::Lock* lock = model == nullptr ? nullptr : model->lock(resource);
     if (lock == nullptr) continue;
     for (const LockModel::Hold& hold : lock->holders)

@@ -12,7 +12,7 @@
 
 #include "test/sim/beliefs.h"
 #include "test/sim/client_process.h"
-#include "test/sim/group_checks.h"
+#include "test/sim/cluster_checks.h"
 
 namespace dlm::sim {
 
@@ -40,9 +40,10 @@ struct WorkloadOptions {
 
 class Workload final : public ClientProgram {
  public:
-  // Finds the checks of a resource's group.
-  using ChecksOf = std::function<const GroupChecks&(const std::string& resource)>;
-  Workload(World& world, const WorkloadOptions& options, Beliefs& beliefs, ChecksOf checks_of);
+  // Finds the model of the group that owns a resource; null: nobody does.
+  using ModelOf = std::function<const LockModel*(const std::string& resource)>;
+  Workload(World& world, const WorkloadOptions& options, Beliefs& beliefs, const ClusterChecks& checks,
+           ModelOf model_of);
   ~Workload();
 
   std::uint64_t asked() const { return asked_; }
@@ -110,7 +111,8 @@ class Workload final : public ClientProgram {
   World& world_;
   WorkloadOptions options_;
   Beliefs& beliefs_;
-  ChecksOf checks_of_;
+  const ClusterChecks& checks_;
+  ModelOf model_of_;
   Random random_;
   std::map<NodeId, Program> programs_;
   std::vector<Detached> detached_;  // given to whoever wants to release them

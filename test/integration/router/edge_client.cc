@@ -90,6 +90,22 @@ void EdgeClient::status(std::uint64_t id) {
   connection_->send(frame.builder);
 }
 
+void EdgeClient::locate(std::uint64_t id, const std::string& resource) {
+  Frame frame;
+  auto query = frame.root.initQuery();
+  query.setId(id);
+  query.initQuery().setLocate(wire::as_bytes(resource));
+  connection_->send(frame.builder);
+}
+
+void EdgeClient::change_ring(std::uint64_t id, const RingChange& change) {
+  Frame frame;
+  auto query = frame.root.initQuery();
+  query.setId(id);
+  wire::write(change, query.initQuery().initChangeRing());
+  connection_->send(frame.builder);
+}
+
 void EdgeClient::bye() {
   Frame frame;
   frame.root.setBye();
@@ -123,6 +139,8 @@ void EdgeClient::receive(wire::Words words) {
         events.push_back(std::string(kKinds[static_cast<int>(event.getKind())]) + " g" +
                          std::to_string(event.getGroup()) + " ttl " + std::to_string(event.getTtlMs()) +
                          " cause " + std::to_string(event.getCause()));
+        for (std::uint32_t group : event.getMovedTo())
+          events.back() += " moved to " + to_string(GroupId(group));
       }
       for (auto answer : frame.getBatch().getAnswers())
         answers[answer.getSequence()].push_back(wire::read(answer));
@@ -135,6 +153,8 @@ void EdgeClient::receive(wire::Words words) {
       out.message = wire::as_text(report.getMessage());
       if (report.isLock()) out.lock = wire::read(report.getLock());
       if (report.isCluster()) out.cluster = wire::read(report.getCluster());
+      if (report.isRing()) out.ring = wire::read(report.getRing());
+      if (report.isPlace()) out.place = wire::read(report.getPlace());
       break;
     }
   }

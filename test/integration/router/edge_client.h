@@ -25,6 +25,8 @@ class EdgeClient {
   void heartbeat(std::uint64_t number, const std::vector<std::uint32_t>& groups);
   void inspect(std::uint64_t id, const std::string& resource);
   void status(std::uint64_t id);
+  void locate(std::uint64_t id, const std::string& resource);
+  void change_ring(std::uint64_t id, const RingChange& change);
   void bye();
   void send_raw(const std::string& bytes);  // past the frames
   void send(capnp::MessageBuilder& message) { connection_->send(message); }
@@ -35,13 +37,15 @@ class EdgeClient {
   std::string refusal;
   std::string closed;                                    // why; empty: open
   std::map<std::uint64_t, std::vector<Answer>> answers;  // by sequence
-  std::vector<std::string> events;                       // "opened g1 ttl 10000 cause 1"
+  std::vector<std::string> events;                       // "opened g1 ttl 10000 cause 1 moved to g2"
   std::size_t frames = 0;
   struct Report {
     Status status = Status::ok;
     std::string message;
     LockReport lock;
     ClusterReport cluster;
+    RingReport ring;
+    PlaceReport place;
   };
   std::map<std::uint64_t, Report> reports;
 

@@ -59,6 +59,11 @@ Answer FakeGroup::apply(const Operation& op, std::vector<Answer>& later) {
   if (op.kind == OperationKind::close_session) sessions.erase(op.session.value);
   if (!op.sequence) {
     answer.ttl_ms = 10'000;
+    if (op.kind == OperationKind::heartbeat) answer.moved_to = moved_to;
+    return answer;
+  }
+  if (away) {
+    answer.status = Status::moved;
     return answer;
   }
   const Name name{op.session.value, op.sequence.value};

@@ -27,9 +27,11 @@ class FakeGroup {
   Answer apply(const Operation& op, std::vector<Answer>& later);
 
   const GroupId id;
-  std::string primary;  // member name
-  bool silent = false;  // submits get no answer, though they are applied
-  bool broken = false;  // channels fail, though their connections live
+  std::string primary;            // member name
+  bool silent = false;            // submits get no answer, though they are applied
+  bool broken = false;            // channels fail, though their connections live
+  bool away = false;              // all that it had went to another group
+  std::vector<GroupId> moved_to;  // told to who sends a heartbeat
   std::set<std::uint64_t> sessions;
   std::map<Name, Answer> answers;
   std::map<std::string, Name> held;

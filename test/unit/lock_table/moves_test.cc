@@ -252,6 +252,20 @@ TEST_F(Moves, ASessionThatWasSpokenToEndsLikeAnyOther) {
   EXPECT_EQ(to.open(kA, "a").status, Status::session_expired);
 }
 
+// Two processes with one client id, in different groups until the arc moved.
+TEST_F(Moves, TheNextGenerationEndsOneThatCameBesideAnotherSessionOfTheClient) {
+  const SessionId other(0x770000);
+  to.open(other, "a");
+  run(acquire(kA, "x"));
+  move_all();
+  EXPECT_EQ(to.open(kA, "a").status, Status::client_id_in_use);
+  to.expire_session(other);
+  EXPECT_TRUE(to.held("x"));
+  EXPECT_EQ(to.open(kA.next(), "a").status, Status::ok);
+  EXPECT_FALSE(to.held("x"));
+  EXPECT_EQ(to.table->stats().sessions, 1U);
+}
+
 TEST_F(Moves, TokensOfNamesFromDifferentGroupsMayBeEqual) {
   to.open(kB, "b");
   const OwnedArc low{0, UINT64_MAX / 2};

@@ -83,6 +83,19 @@ void CoreDriver::elect(unsigned group, const std::string& server, std::uint64_t 
   record.config.in_sync = {record.config.primary};
 }
 
+void CoreDriver::change_ring(const std::vector<unsigned>& groups) {
+  view.ring.before = std::exchange(view.ring.groups, {});
+  for (unsigned group : groups) view.ring.groups.push_back({GroupId(group), 1});
+  ++view.ring.version;
+  publish();
+}
+
+void CoreDriver::settle_ring() {
+  view.ring.before.clear();
+  ++view.ring.version;
+  publish();
+}
+
 std::string CoreDriver::name_in(unsigned group, unsigned n) const {
   const coordinator::Ring ring(view.ring);
   for (unsigned i = 0;; ++i) {
@@ -126,8 +139,11 @@ void CoreDriver::turn() {
     sent.push_back(std::move(copy));
   }
   for (const QueryCall& query : output.queries) queries.push_back(query);
+  for (const RingWrite& write : output.ring_writes) ring_writes.push_back(write);
   for (ConnectionId id : output.welcomes) log_.push_back(name_of(id) + "welcome");
   for (const ClientBatch& batch : output.batches) {
+    notices.insert(notices.end(), batch.sessions.begin(), batch.sessions.end());
+    answers.insert(answers.end(), batch.answers.begin(), batch.answers.end());
     std::string line = name_of(batch.connection);
     const char* separator = "";
     for (const SessionNotice& notice : batch.sessions) {

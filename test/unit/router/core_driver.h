@@ -35,6 +35,10 @@ class CoreDriver {
   void down(const std::string& member, bool gone = false, const std::string& why = "connection lost") {
     core.link_down(servers.at(member), gone, why, now);
   }
+  // Begins a change of the ring to these groups, weight 1 each; no group is through with it.
+  void change_ring(const std::vector<unsigned>& groups);
+  // The change is over.
+  void settle_ring();
   // A name that the ring gives to the group; a different one for each `n`.
   std::string name_in(unsigned group, unsigned n = 0) const;
 
@@ -70,7 +74,10 @@ class CoreDriver {
 
   std::vector<Sent> sent;
   std::vector<QueryCall> queries;
+  std::vector<RingWrite> ring_writes;
   std::vector<ClientReport> reports;
+  std::vector<Answer> answers;         // all that clients were told
+  std::vector<SessionNotice> notices;  // likewise
   std::vector<LinkChange> links;
   std::map<std::string, ServerId> servers;  // by member name
   RouterOutput output;

@@ -1,4 +1,4 @@
-// Primaries that go, links that break, arcs that moved, deadlines that pass.
+// Primaries that go, links that break, deadlines that pass.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -70,6 +70,29 @@ TEST_F(Failover, SendsEverythingAgainInOrderToTheNewPrimary) {
   d.answer(out);
   d.turn();
   EXPECT_THAT(d.told(), IsEmpty());
+}
+
+// Which is how the primary may learn that it is out of reach.
+TEST_F(Failover, AsksTheBackupsWhenThePrimaryGivesNoAnswer) {
+  d.view.groups[GroupId(1)].config.in_sync.push_back({"s2", 1});
+  d.view.groups[GroupId(1)].version += 1;
+  d.publish();
+  d.send(c, {acquire(1, "a")});
+  const Sent out = d.only_sent();  // not answered yet
+  d.pass(250);
+  EXPECT_THAT(d.take_sent(), IsEmpty());
+  d.pass(100);
+  const Sent asked = d.only_sent();
+  EXPECT_EQ(asked.server, d.servers["s2#1"]);
+  EXPECT_EQ(CoreDriver::text(asked), "");
+  d.answer(asked);
+  d.down("s1#1");
+  d.pass(500);
+  EXPECT_EQ(d.take_sent().size(), 5U) << "as long as it lasts";
+  d.up("s1#1");
+  d.answer(d.only_sent());
+  d.pass(1'000);
+  EXPECT_THAT(d.take_sent(), IsEmpty());
 }
 
 TEST_F(Failover, DoesNotWaitForTheOldPrimaryWhenTheViewNamesANewOne) {
@@ -284,58 +307,7 @@ TEST_F(Failover, AGroupThatIsAwayForLongCollectsNothingOfWhatEnded) {
   EXPECT_EQ(d.core.stats().pending, 0U);
 }
 
-// --- the ring ----------------------------------------------------------------
-
-TEST(Moved, AnOperationWaitsForTheNewerRing) {
-  CoreDriver d;
-  d.start(2);
-  ConnectionId c = d.client(1, {{GroupId(1), 0, true}, {GroupId(2), 0, true}});
-  const std::string name = d.name_in(1);
-  d.send(c, {acquire(1, name), cancel(2, 1, name)});
-  d.answer(d.only_sent(), Status::moved);
-  d.turn();
-  EXPECT_THAT(d.sent, IsEmpty());
-  d.view.ring.version = 2;
-  d.view.ring.groups = {{GroupId(2), 1}};
-  d.publish();
-  Sent again = d.only_sent();
-  EXPECT_EQ(again.group, GroupId(2));
-  EXPECT_EQ(CoreDriver::text(again), "acquire 65536/1, cancel 65536/2 of 1");
-}
-
-TEST(Moved, AnOperationIsTriedAgainAlsoWithoutANewerRing) {
-  CoreDriver d;
-  d.start();
-  ConnectionId c = d.client(1, {{GroupId(1), 0, true}});
-  d.send(c, {acquire(1, "a", 200)});
-  d.answer(d.only_sent(), Status::moved);
-  d.pass(50);
-  ASSERT_EQ(d.sent.size(), 1U);
-  d.answer(d.take_sent().front(), Status::moved);
-  d.pass(50);
-  ASSERT_EQ(d.sent.size(), 1U);
-  d.answer(d.take_sent().front(), Status::moved);
-  d.pass(120);
-  EXPECT_EQ(d.sent.size(), 1U);
-  EXPECT_THAT(d.told(),
-              ElementsAre("c1: unavailable 1 (g1: no answer in time; whether it was executed is not known)"));
-}
-
-TEST(Moved, WhatIsQueuedFollowsItsArc) {
-  CoreDriver d;
-  d.start(2);
-  ConnectionId c = d.client(1, {{GroupId(1), 0, true}, {GroupId(2), 4, true}});
-  d.send(c, {acquire(1, d.name_in(1))});
-  d.answer(d.only_sent(), Status::queued);
-  d.turn();
-  EXPECT_THAT(d.told(), ElementsAre("c1: queued 1"));
-  d.view.ring.version = 2;
-  d.view.ring.groups = {{GroupId(2), 1}};
-  d.publish();
-  Sent again = d.only_sent();
-  EXPECT_EQ(again.group, GroupId(2));
-  EXPECT_EQ(CoreDriver::text(again), "acquire 65540/1");
-}
+// --- nobody to ask ------------------------------------------------------------
 
 TEST(NoRing, OperationsWaitWithinTheirDeadline) {
   CoreDriver d;

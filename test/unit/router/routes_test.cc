@@ -21,8 +21,7 @@ ClusterView view_with(std::int64_t version, const std::string& primary) {
 TEST(Routes, KnowsNothingBeforeTheFirstView) {
   Routes routes;
   EXPECT_FALSE(routes.ready());
-  EXPECT_FALSE(routes.has_ring());
-  EXPECT_EQ(routes.group_of(42), GroupId());
+  EXPECT_EQ(routes.candidates(42).group, GroupId());
   EXPECT_FALSE(routes.primary_of(GroupId(1)));
 }
 
@@ -31,7 +30,7 @@ TEST(Routes, TellsWhatAViewChanged) {
   auto first = routes.update(view_with(1, "s1"));
   EXPECT_TRUE(first.ring);
   EXPECT_EQ(first.groups, std::vector<GroupId>{GroupId(1)});
-  EXPECT_EQ(routes.group_of(42), GroupId(1));
+  EXPECT_EQ(routes.candidates(42).group, GroupId(1));
 
   auto same = routes.update(view_with(1, "s1"));
   EXPECT_FALSE(same.ring);

@@ -65,7 +65,7 @@ class GroupMoves : public ::testing::Test {
         GroupCluster& to = from == &one_ ? two_ : one_;
         for (const GroupCluster::Sent& sent : from->take_transfers()) {
           idle = false;
-          from->answer_transfer(sent, to.primary().empty() ? TransferReply{Status::unavailable, "", 0}
+          from->answer_transfer(sent, to.primary().empty() ? TransferReply{Status::unavailable, "", 0, {}, 0}
                                                            : to.move_in(to.primary(), sent.transfer));
         }
       }
@@ -82,7 +82,7 @@ class GroupMoves : public ::testing::Test {
         } else if (found.by.empty()) {
           found = sent;
         } else {
-          from.answer_transfer(sent, {Status::unavailable, "lost", 0});
+          from.answer_transfer(sent, {Status::unavailable, "lost", 0, {}, 0});
         }
       }
       pass_ms(10);
@@ -133,7 +133,7 @@ TEST_F(GroupMoves, NothingIsFrozenForAGroupThatDoesNotAnswer) {
   for (int i = 0; i < 50; ++i) {
     for (const GroupCluster::Sent& sent : one_.take_transfers()) {
       EXPECT_EQ(sent.transfer.number, 0U);
-      one_.answer_transfer(sent, {Status::unavailable, "nobody", 0});
+      one_.answer_transfer(sent, {Status::unavailable, "nobody", 0, {}, 0});
     }
     one_.pass_ms(100);
   }
@@ -169,7 +169,7 @@ TEST_F(GroupMoves, TheNextPrimaryOfTheDestinationKnowsWhatHasCome) {
   two_.unregister(dead);
   pass_ms(3'000);
   ASSERT_NE(two_.primary(), "");
-  one_.answer_transfer(sent, {Status::unavailable, "lost", 0});
+  one_.answer_transfer(sent, {Status::unavailable, "lost", 0, {}, 0});
   carry();
   EXPECT_TRUE(through());
   EXPECT_EQ(held(one_) + held(two_), 100U);
@@ -288,7 +288,7 @@ TEST_F(GroupMoves, AGroupThatIsThroughTakesAnArcThatIsNotItsOnlyWhenItsRecordSay
   EXPECT_FALSE(two_.move_in(two_.primary(), sent.transfer).ok());
   EXPECT_EQ(two_.config().ring_done, 0U);
   EXPECT_FALSE(through());
-  one_.answer_transfer(sent, {Status::unavailable, "lost", 0});
+  one_.answer_transfer(sent, {Status::unavailable, "lost", 0, {}, 0});
   carry();
   EXPECT_TRUE(through());
   EXPECT_EQ(held(one_), 100U);
@@ -330,6 +330,86 @@ TEST_F(GroupMoves, AGroupThatBeginsDuringAChangeOwnsWhatItHadBefore) {
   late.set_ring(next);
   late.pass_ms(2'000);
   EXPECT_TRUE(late.core(late.primary()).table().arcs().empty());
+}
+
+// --- everything lost while the ring changes ---
+
+class LostWhileTheRingChanges : public GroupMoves {
+ protected:
+  static void lose(GroupCluster& group) {
+    for (const char* server : {"s1", "s2", "s3"}) {
+      group.kill(server);
+      group.unregister(server);
+    }
+    for (const char* server : {"s1", "s2", "s3"}) group.restart(server);
+  }
+  // By what their tables say, each hash has one owner.
+  void expect_one_owner_each() {
+    for (int i = 0; i < 2'000; ++i) {
+      const std::string name = "any/" + std::to_string(i);
+      const int owners =
+          one_.core(one_.primary()).table().owns(name) + two_.core(two_.primary()).table().owns(name);
+      EXPECT_EQ(owners, 1) << name;
+    }
+  }
+  void begin_change_and_carry(int rounds) {
+    add_two();
+    carry(rounds);
+    EXPECT_FALSE(through());
+    EXPECT_GT(share(two_), 0);
+  }
+};
+
+TEST_F(LostWhileTheRingChanges, TheSourceTakesWhatTheDestinationDoesNotHave) {
+  lock_names(100);
+  begin_change_and_carry(50);
+  const double theirs = share(two_);
+  lose(one_);
+  pass_ms(3'000);
+  ASSERT_NE(one_.primary(), "");
+  for (int i = 0; i < 10 && share(one_) + share(two_) < 1 - 1e-9; ++i) carry(5);
+  EXPECT_GE(share(two_), theirs);
+  expect_one_owner_each();
+  carry();
+  EXPECT_TRUE(through());
+  EXPECT_NEAR(share(two_), 0.5, 0.05);
+}
+
+TEST_F(LostWhileTheRingChanges, TheDestinationTakesWhatTheSourceHasGivenOrWasGiving) {
+  lock_names(100);
+  begin_change_and_carry(50);
+  const GroupCluster::Sent under_way = next_arc(one_, two_);
+  lose(two_);
+  one_.answer_transfer(under_way, {Status::unavailable, "lost", 0, {}, 0});
+  pass_ms(3'000);
+  ASSERT_NE(two_.primary(), "");
+  carry();
+  EXPECT_TRUE(through());
+  expect_one_owner_each();
+}
+
+TEST_F(LostWhileTheRingChanges, BothDivideTheArcsByTheRingToBe) {
+  lock_names(100);
+  begin_change_and_carry(50);
+  lose(one_);
+  lose(two_);
+  pass_ms(3'000);
+  carry();
+  EXPECT_TRUE(through());
+  expect_one_owner_each();
+  EXPECT_NEAR(share(two_), 0.5, 0.05);
+}
+
+TEST_F(LostWhileTheRingChanges, NothingIsGrantedBeforeItIsKnownWhatTheOtherHas) {
+  begin_change_and_carry(50);
+  lose(one_);
+  one_.pass_ms(60'000);  // and nobody carries its questions
+  ASSERT_NE(one_.primary(), "");
+  EXPECT_EQ(one_.ask(one_.primary(), open_session(0x50000, "dan")).status, Status::ok);
+  for (std::uint64_t i = 0; i < 20; ++i) {
+    const std::string name = "n" + std::to_string(i);
+    EXPECT_EQ(one_.ask(one_.primary(), acquire(0x50000, 1 + i, name)).status, Status::unavailable);
+  }
 }
 
 }  // namespace
