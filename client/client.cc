@@ -355,12 +355,13 @@ Result<RingReport> Client::change_ring(const RingChange& change) {
 }
 
 Result<void> Client::list(std::string_view prefix, const std::function<bool(const LockReport&)>& each) {
-  Result<ClusterReport> cluster = status();
-  if (!cluster) return cluster.error();
-  for (const GroupReport& group : cluster->groups) {
+  // Who is not in the ring, coming or leaving, owns nothing, and may be gone.
+  Result<RingReport> groups = ring();
+  if (!groups) return groups.error();
+  for (const RingReport::Group& group : groups->groups) {
     ListOptions options;
     options.prefix = prefix;
-    options.group = group.group;
+    options.group = group.state.group;
     do {
       Result<LockPage> page = list_page(options);
       if (!page) return page.error();

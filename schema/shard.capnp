@@ -56,9 +56,11 @@ interface LockChannel {
 interface Replica {
   # Replication, spoken by primaries to the other members. The payloads are the structures of server/core/replica.h.
   append @0 (from :Text, epoch :UInt64, round :UInt64, prevIndex :UInt64, prevEpoch :UInt64, committed :UInt64,
-             batches :List(Batch)) -> (epoch :UInt64, round :UInt64, accepted :Bool, lastIndex :UInt64);
+             batches :List(Batch)) -> (epoch :UInt64, round :UInt64, accepted :Bool, lastIndex :UInt64,
+              asked :Bool);
   install @1 (from :Text, epoch :UInt64, round :UInt64, index :UInt64, indexEpoch :UInt64, first :Bool, last :Bool,
-              chunk :Data) -> (epoch :UInt64, round :UInt64, accepted :Bool, lastIndex :UInt64);
+              chunk :Data) -> (epoch :UInt64, round :UInt64, accepted :Bool, lastIndex :UInt64,
+              asked :Bool);
 
   struct Batch {
     index @0 :UInt64;

@@ -31,6 +31,7 @@ void write_reply(const AppendReply& from, Builder to) {
   to.setRound(from.round);
   to.setAccepted(from.accepted);
   to.setLastIndex(from.last_index.value);
+  to.setAsked(from.asked);
 }
 
 template <class Reader>
@@ -41,6 +42,7 @@ AppendReply read_reply(const Reader& from, const MemberName& sender) {
   reply.round = from.getRound();
   reply.accepted = from.getAccepted();
   reply.last_index = LogIndex(from.getLastIndex());
+  reply.asked = from.getAsked();
   return reply;
 }
 

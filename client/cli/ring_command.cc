@@ -193,9 +193,7 @@ void add_ring(CLI::App& app, const Globals& globals, Action& action) {
   auto* ring = app.add_subcommand("ring", "Show and change which group has which locks");
   ring->require_subcommand(1);
   ring->fallthrough();  // inherited by what follows: --json and all may stand behind
-  add_reads(*ring, globals, action);
-  add_group_changes(*ring, globals, action);
-  add_controls(*ring, globals, action);
+  // Inherited by those that have none of their own.
   ring->footer(
       "Examples:\n"
       "  dlm ring show\n"
@@ -204,6 +202,9 @@ void add_ring(CLI::App& app, const Globals& globals, Action& action) {
       "  dlm ring add g3 --max-rate 50000/s\n"
       "  dlm ring remove g2 --no-wait && dlm ring watch\n"
       "  dlm ring pause, resume, abort, rate 20000/s");
+  add_reads(*ring, globals, action);
+  add_group_changes(*ring, globals, action);
+  add_controls(*ring, globals, action);
 }
 
 }  // namespace dlm::cli

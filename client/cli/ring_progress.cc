@@ -29,11 +29,13 @@ RingReport::Flow sum_of(const std::vector<RingReport::Flow>& flows) {
 }
 
 RingProgress ProgressTracker::take(const RingReport& report, std::uint64_t now_ms) {
-  if (report.version != version_) {
-    // Another change, or another ring to go to: what was left of the one before says nothing.
+  std::vector<Path> paths;
+  for (const RingReport::Flow& flow : report.flows) paths.push_back({flow.from, flow.to, flow.arcs});
+  if (paths != paths_) {
+    // Another change: what was left of the one before says nothing. (A pause has a version of its own, too.)
     for (auto& [group, known] : known_) known = Known{0, 0, 0, known.locks_moved};
     samples_.clear();
-    version_ = report.version;
+    paths_ = std::move(paths);
   }
   RingProgress progress;
   progress.version = report.version;

@@ -53,7 +53,13 @@ class ProgressTracker {
   void take_group(const RingReport& report, const RingReport::Group& group);
   void rate(RingProgress& progress, std::uint64_t now_ms);
 
-  std::uint64_t version_ = 0;
+  struct Path {
+    GroupId from;
+    GroupId to;
+    std::uint32_t arcs = 0;
+    bool operator==(const Path&) const = default;
+  };
+  std::vector<Path> paths_;
   std::map<GroupId, Known> known_;
   std::uint64_t locks_moved_ = 0;
   std::deque<Sample> samples_;  // of the last seconds

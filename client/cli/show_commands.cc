@@ -72,7 +72,8 @@ int run_status(const Globals& globals) {
   if (globals.json) {
     print(to_json(*cluster));
   } else {
-    print(cluster_text(*cluster));
+    auto ring = client->ring();
+    print(cluster_text(*cluster, ring ? &*ring : nullptr));
   }
   return number_of(ExitCode::ok);
 }

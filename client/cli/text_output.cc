@@ -57,9 +57,17 @@ std::vector<std::string> group_row(const ClusterReport& cluster, const GroupRepo
           told(std::to_string(group.sessions))};
 }
 
-std::vector<std::string> problems_of(const ClusterReport& cluster) {
+// It left the ring, and its servers were stopped.
+bool is_gone(const GroupReport& group, const RingReport* ring) {
+  if (ring == nullptr || !group.members.empty()) return false;
+  return std::none_of(ring->groups.begin(), ring->groups.end(),
+                      [&](const RingReport::Group& each) { return each.state.group == group.group; });
+}
+
+std::vector<std::string> problems_of(const ClusterReport& cluster, const RingReport* ring) {
   std::vector<std::string> problems;
   for (const GroupReport& group : cluster.groups) {
+    if (is_gone(group, ring)) continue;
     std::string name = to_string(group.group) + ": ";
     if (!group.problem.empty()) problems.push_back(name + printable(group.problem));
     if (group.primary.empty() && group.problem.empty()) problems.push_back(name + "no primary");
@@ -234,7 +242,7 @@ void append_list_lines(std::string& out, const LockReport& lock) {
   }
 }
 
-std::string cluster_text(const ClusterReport& cluster) {
+std::string cluster_text(const ClusterReport& cluster, const RingReport* ring) {
   std::string out = "cluster " + printable(cluster.cluster) + ", ring version " +
                     std::to_string(cluster.ring_version) + "\n";
 
@@ -251,7 +259,7 @@ std::string cluster_text(const ClusterReport& cluster) {
   for (const GroupReport& group : cluster.groups) groups.add(group_row(cluster, group));
   out += groups.text("  ");
 
-  std::vector<std::string> problems = problems_of(cluster);
+  std::vector<std::string> problems = problems_of(cluster, ring);
   out += problems.empty() ? "\nNo problems\n" : "\nProblems\n";
   for (const std::string& problem : problems) out += "  " + problem + "\n";
   return out;

@@ -59,6 +59,8 @@ std::string lock_text(const LockReport& lock, std::uint64_t now_unix_ms);
 // One lock, a line for each holder, under list_header().
 std::string list_header();
 void append_list_lines(std::string& out, const LockReport& lock);
-std::string cluster_text(const ClusterReport& cluster);
+// `ring` (null: not known) tells which groups may own something: others may have been stopped, and are no
+// problem.
+std::string cluster_text(const ClusterReport& cluster, const RingReport* ring = nullptr);
 
 }  // namespace dlm::cli

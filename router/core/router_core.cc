@@ -29,6 +29,7 @@ void RouterCore::State::turn(TimeMs now, RouterOutput& output) {
   wake_parked(now);
   expire_queries(now);
   for (Group& group : groups_) send(group, now, output);
+  for (Group& group : groups_) ask_backups(group, now, output);
   send_queries(now, output);
   output.ring_writes.swap(ring_writes_);
   output.links.insert(output.links.end(), std::make_move_iterator(links_.begin()),
@@ -54,7 +55,7 @@ void RouterCore::State::deliver(RouterOutput& output) {
 }
 
 TimeMs RouterCore::State::next_turn(const Group& group) const {
-  TimeMs next = group.deadline;
+  TimeMs next = std::min(group.deadline, ask_backups_at(group));
   for (const Call& call : group.calls) next = std::min(next, call.sent_at + options_.submit_timeout_ms);
   if (group.calls.size() >= options_.calls_per_group_max || !group.server) return next;
   auto server = servers_.find(group.server);

@@ -96,8 +96,9 @@ struct Group {
   std::vector<Call> calls;
   TimeMs retry_at = 0;
   std::uint32_t pause_ms = 0;
-  TimeMs deadline = kNever;  // not later than the earliest of what waits or is in flight
-  TimeMs beats_at = 0;       // when heartbeats alone may leave
+  TimeMs deadline = kNever;   // not later than the earliest of what waits or is in flight
+  TimeMs beats_at = 0;        // when heartbeats alone may leave
+  TimeMs ask_backups_at = 0;  // not before
   bool troubled = false;
   TimeMs troubled_since = 0;
   std::string trouble;
@@ -262,6 +263,8 @@ class RouterCore::State {
   std::string describe_loss(GroupId group) const;  // empty: some of its in-sync set lives
   void time_out_calls(Group& group, TimeMs now, RouterOutput& output);
   bool can_send(const Group& group, TimeMs now);
+  TimeMs ask_backups_at(const Group& group) const;
+  void ask_backups(Group& group, TimeMs now, RouterOutput& output);
   void send(Group& group, TimeMs now, RouterOutput& output);
   void take_operations(Group& group, Call& call, Submit& submit);
   void take_beats(Group& group, Call& call, Submit& submit);

@@ -8,6 +8,12 @@
 #include "router/core/router_state.h"
 
 namespace dlm::router {
+namespace {
+
+constexpr TimeMs kPrimaryPatienceMs = 300;  // then its backups are asked, too
+constexpr TimeMs kAskBackupsMs = 100;       // so often
+
+}  // namespace
 
 // --- deadlines ---------------------------------------------------------------
 
@@ -123,6 +129,33 @@ void RouterCore::State::send(Group& group, TimeMs now, RouterOutput& output) {
   if (group.head == group.waiting.size()) {
     group.waiting.clear();
     group.head = 0;
+  }
+}
+
+// --- a primary out of reach ------------------------------------------------------------------------------
+
+// When its backups are to be asked next, as the primary gives no answer; kNever while nothing waits for one.
+TimeMs RouterCore::State::ask_backups_at(const Group& group) const {
+  const auto primary = servers_.find(group.server);
+  const bool up = primary != servers_.end() && primary->second.up;
+  const bool waits = group.head < group.waiting.size() || !group.beats.empty();
+  if (!group.calls.empty())
+    return std::max(group.calls.front().sent_at + kPrimaryPatienceMs, group.ask_backups_at);
+  return waits && !up ? std::max(group.troubled_since + kAskBackupsMs, group.ask_backups_at) : kNever;
+}
+
+// An empty submit: its answer says nothing, but a primary that hears of it, and from no router, knows that it
+// is out of reach.
+void RouterCore::State::ask_backups(Group& group, TimeMs now, RouterOutput& output) {
+  if (now < ask_backups_at(group)) return;
+  group.ask_backups_at = now + kAskBackupsMs;
+  const auto record = routes_.view().groups.find(group.id);
+  if (record == routes_.view().groups.end()) return;
+  for (const coordinator::MemberName& member : record->second.config.in_sync) {
+    const auto found = server_index_.find(member);
+    if (found == server_index_.end() || found->second == group.server || !servers_.at(found->second).up)
+      continue;
+    output.submits.push_back({next_call(group.index), found->second, group.id, {}});
   }
 }
 

@@ -94,7 +94,7 @@ void GroupCore::Impl::turn(const Instant& now) {
   } while (advance(now));
   answer_step_downs(now.ms);
   send_chunks(now.ms);
-  hand_over_messages();
+  hand_over_messages(now.ms);
 }
 
 // Puts something more into the replica, as long as there is something that may go in now.
@@ -143,8 +143,10 @@ void GroupCore::Impl::carry_out(const Instant& now) {
   begin_or_cancel_snapshots();
 }
 
-void GroupCore::Impl::hand_over_messages() {
+void GroupCore::Impl::hand_over_messages(TimeMs now) {
+  const bool asked = router_heard_ms_ != 0 && now < router_heard_ms_ + kAskedMs;
   for (std::size_t i = 0; i < wanted_.replies.size(); ++i) {
+    wanted_.replies[i].asked = asked;
     out_.replies.push_back({reply_requests_[i], false, std::move(wanted_.replies[i])});
   }
   reply_requests_.clear();
@@ -219,10 +221,12 @@ GroupCore::~GroupCore() = default;
 
 void GroupCore::submit(ChannelId channel, RequestId request, std::span<const Operation> operations,
                        const Instant& now) {
+  impl_->router_heard_ms_ = now.ms;
   impl_->submit(channel, request, operations, now);
 }
 
 void GroupCore::query(RequestId request, GroupQuery query, const Instant& now) {
+  impl_->router_heard_ms_ = now.ms;
   if (query.kind == GroupQuery::Kind::step_down) return impl_->step_down(request, query.text, now.ms);
   impl_->query(request, std::move(query));
 }
@@ -267,6 +271,7 @@ void GroupCore::on_install(RequestId request, const MemberName& from, const Inst
 
 void GroupCore::on_reply(const AppendReply& reply, const Instant& now) {
   impl_->replica_.on_reply(reply, now.ms, impl_->wanted_);
+  if (reply.asked) impl_->give_way_to_asked(reply, now.ms);
 }
 
 void GroupCore::on_link_down(const MemberName& member, bool gone, const Instant& now) {

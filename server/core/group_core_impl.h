@@ -1,7 +1,6 @@
 // The state behind GroupCore, shared by its sides: group_core.cc (inputs and the turn), group_core_serving.cc
-// (operations, answers, reads, deadlines), group_core_moves.cc and
-// group_core_claims.cc (arcs that come and go), group_core_snapshots.cc. Only these include
-// it.
+// (operations, answers, deadlines), group_core_reads.cc (what waits for barriers), group_core_moves.cc and
+// group_core_claims.cc (arcs that come and go), group_core_snapshots.cc. Only these include it.
 #pragma once
 
 #include <boost/container/small_vector.hpp>
@@ -20,6 +19,12 @@
 
 namespace dlm::server {
 
+// For so long after a router has spoken to a member, routers ask it; they ask more often. Less than the next,
+// so that to be asked once is not enough.
+inline constexpr TimeMs kAskedMs = 250;
+// A primary that no router has spoken to for so long, while they ask another, gives its place to that one.
+inline constexpr TimeMs kUnreachedMs = 500;
+
 struct GroupCore::Impl {
   explicit Impl(const GroupOptions& options);
 
@@ -28,7 +33,7 @@ struct GroupCore::Impl {
   bool advance(const Instant& now);
   bool begin_epoch(const Instant& now);
   void carry_out(const Instant& now);
-  void hand_over_messages();
+  void hand_over_messages(TimeMs now);
   void follow_role(const Instant& now);
   void note_config(const VersionedConfig& config);
   void note(std::string line);
@@ -54,6 +59,7 @@ struct GroupCore::Impl {
   void query(RequestId request, GroupQuery query);
   void step_down(RequestId request, const std::string& member, TimeMs now);
   void answer_step_downs(TimeMs now);
+  void give_way_to_asked(const AppendReply& reply, TimeMs now);
   Reads& reads_at_end();
   void answer(const Waiter& waiter, Answer&& answer);
   void answer_not_primary(const Waiter& waiter);
@@ -216,6 +222,12 @@ struct GroupCore::Impl {
   // as many as there are routers.
   using Channels = boost::container::small_vector<ChannelId, 1>;
   boost::unordered_flat_map<SessionId, Channels> later_channels_;
+
+  // When a router last spoke to this member, and, as primary: since when and when last another said that
+  // routers ask it instead. 0: never.
+  TimeMs router_heard_ms_ = 0;
+  TimeMs others_asked_since_ms_ = 0;
+  TimeMs others_asked_ms_ = 0;
 
   // Snapshots: one that is being sent (as primary; borrows table_), and one that comes in.
   std::optional<Outgoing> outgoing_;

@@ -374,9 +374,9 @@ bool Replica::stepping_down() const {
   return impl_->reign_ && impl_->reign_->successor;
 }
 
-bool Replica::step_down(StepDown how, TimeMs now, ReplicaOutput& out) {
+bool Replica::step_down(StepDown how, TimeMs now, ReplicaOutput& out, const MemberName& to) {
   impl_->see(now);
-  const bool begun = impl_->step_down(how);
+  const bool begun = impl_->step_down(how, to);
   impl_->advance(out);
   return begun;
 }

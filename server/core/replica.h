@@ -90,6 +90,7 @@ struct AppendReply {
   std::uint64_t round = 0;
   bool accepted = false;
   LogIndex last_index;
+  bool asked = false;  // routers ask this member, which is not primary; filled in by who hears them
 };
 
 enum class Role {
@@ -201,8 +202,8 @@ class Replica {
 
   // Gives the primary's place to an in-sync backup that is up to date: by compare-and-set, in order. False:
   // nobody to give it to, or not primary. True: begun; it shows as a change of role, or appends go on when it
-  // failed or took longer than silence_timeout_ms.
-  bool step_down(StepDown how, TimeMs now, ReplicaOutput&);
+  // failed or took longer than silence_timeout_ms. `to`: nobody but this one.
+  bool step_down(StepDown how, TimeMs now, ReplicaOutput&, const MemberName& to = {});
   bool stepping_down() const;
 
   void tick(TimeMs now, ReplicaOutput&);

@@ -198,7 +198,7 @@ struct Replica::Impl {
   bool is_ready_to_join(const Peer& peer) const;
   bool wants_fresh_contact() const;
   void propose_changes(ReplicaOutput& out);
-  bool step_down(StepDown how);
+  bool step_down(StepDown how, const MemberName& to);
   void step_down_if_due(ReplicaOutput& out);
 
   // --- replica_describe.cc

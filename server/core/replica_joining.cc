@@ -134,13 +134,14 @@ void Replica::Impl::propose_changes(ReplicaOutput& out) {
 
 // --- giving the place away -------------------------------------------------------------------------------
 
-bool Replica::Impl::step_down(StepDown how) {
+bool Replica::Impl::step_down(StepDown how, const MemberName& to) {
   if (role_ != Role::primary) return false;
   reign_->leaves_set = how == StepDown::leave_set;
   if (reign_->successor) return true;
   const Peer* best = nullptr;
   for (const Peer& peer : reign_->peers)
-    if (peer.in_sync && !is_lost(peer) && (!best || peer.acked > best->acked)) best = &peer;
+    if (peer.in_sync && !is_lost(peer) && (!to || peer.name == to) && (!best || peer.acked > best->acked))
+      best = &peer;
   if (!best) return false;
   reign_->successor = best->name;
   reign_->step_down_since_ms = now_ms_;

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "test/bench/load.h"
+#include "test/bench/processes.h"
 
 namespace dlm::bench {
 namespace {
@@ -53,7 +54,8 @@ struct Outcome {
 // The processes of the cluster, by the names that scripts/cluster gives them.
 class Cluster {
  public:
-  explicit Cluster(const Options& options) : options_(options), observer_(observer_options(options)) {}
+  explicit Cluster(const Options& options)
+      : processes_(options.cluster, options.state), observer_(observer_options(options)) {}
 
   GroupReport group() {
     for (int i = 0; i < 600; ++i, pause_ms(50)) {
@@ -71,24 +73,15 @@ class Cluster {
     }
     throw std::runtime_error("a replica does not join");
   }
-  std::string primary() { return server_of(group().primary); }
+  std::string primary() { return Processes::server_of(group().primary); }
   std::string backup() {
     const GroupReport now = group();
     for (const std::string& member : now.in_sync)
-      if (member != now.primary) return server_of(member);
+      if (member != now.primary) return Processes::server_of(member);
     throw std::runtime_error("no backup is in sync");
   }
-  void signal(const std::string& process, int number) {
-    std::ifstream file(options_.state + "/" + process + "/pid");
-    pid_t pid = 0;
-    if (!(file >> pid) || kill(pid, number) != 0) throw std::runtime_error("can't signal " + process);
-  }
-  // Again, when what was killed or stopped has ended.
-  void start(const std::string& process) {
-    await_end(process);
-    const std::string command = "'" + options_.cluster + "' start " + process + " >/dev/null";
-    if (std::system(command.c_str()) != 0) throw std::runtime_error("can't start " + process);
-  }
+  void signal(const std::string& process, int number) { processes_.signal(process, number); }
+  void start(const std::string& process) { processes_.start(process); }
   Client& observer() { return observer_; }
 
  private:
@@ -97,22 +90,7 @@ class Cluster {
     observer.routers = options.routers;
     return observer;
   }
-  void await_end(const std::string& process) {
-    std::ifstream file(options_.state + "/" + process + "/pid");
-    pid_t pid = 0;
-    file >> pid;
-    for (int i = 0; i < 1'000 && runs(pid); ++i) pause_ms(10);
-  }
-  static std::string server_of(const std::string& member) { return member.substr(0, member.find('#')); }
-  static bool runs(pid_t pid) {
-    std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
-    std::string line;
-    if (!std::getline(file, line)) return false;
-    const std::size_t name_end = line.rfind(')');
-    return name_end == std::string::npos || line.size() < name_end + 3 || line[name_end + 2] != 'Z';
-  }
-
-  const Options& options_;
+  Processes processes_;
   Client observer_;
   std::size_t replicas_ = 0;
 };

@@ -45,7 +45,8 @@ void Load::run(Worker& worker, std::vector<std::string> routers, int number, con
   options.routers = std::move(routers);
   options.request_timeout = std::chrono::milliseconds(30'000);
   Client client(options);
-  const std::string name = "failover/" + std::to_string(number);
+  const std::string name = "load/" + std::to_string(number);
+  FencingToken last;
   while (!stop.stop_requested()) {
     Result<Lock> lock = client.acquire(name);
     if (!lock) {
@@ -53,8 +54,11 @@ void Load::run(Worker& worker, std::vector<std::string> routers, int number, con
       worker.error = lock.error().message;
       continue;
     }
+    const FencingToken token = lock->token();
     const auto released = lock->release();
     const std::lock_guard guard(worker.mutex);
+    if (token <= last) worker.error = name + ": a token is not above the one before";
+    last = token;
     if (released) {
       worker.successes_us.push_back(now_us());
     } else {

@@ -1,4 +1,5 @@
 // Clients that take and give back locks without a pause, each its own, and when each of them succeeded.
+// Tokens that do not grow are errors.
 #pragma once
 
 #include <atomic>

@@ -199,6 +199,19 @@ void strike_second_starts(Simulation& sim, Random& random) {
                  });
 }
 
+// --- the routers -----------------------------------------------------------------------------------------
+
+// Its group and the coordinator go on hearing the primary.
+void strike_router_cuts(Simulation& sim, Random& random) {
+  ServerProcess* server = some_server(sim, random);
+  const TimeUs time = some_time(sim, random);
+  sim.world().note(server->name(), "is cut off from the routers");
+  for (RouterNode* router : sim.routers()) {
+    cut_for(sim, *server, *router, time);
+    cut_for(sim, *router, *server, time);
+  }
+}
+
 // --- the coordinator -------------------------------------------------------------------------------------
 
 void strike_coordinator_cuts(Simulation& sim, Random& random) {
@@ -283,6 +296,7 @@ const std::vector<Fault>& all_faults() {
        strike_lost_answers},
       {"doubled-retries", "operations reach their group twice, the second time late", nullptr},
       {"total-loss", "every replica of a group dies at once", strike_total_loss},
+      {"router-cuts", "a server is cut off from all routers, and from nobody else", strike_router_cuts},
       {"second-starts", "a server is started elsewhere while its old process stands still",
        strike_second_starts},
       {"ring-changes", "groups come into the ring and go, and arcs move", strike_ring_changes},

@@ -195,7 +195,7 @@ void RouterNode::Life::submit(const router::Submit& submit) {
   auto found = servers.find(submit.server);
   if (found == servers.end() || !found->second.link->up()) return unsent_submits.push_back(submit.call.value);
   Submit message{submit.call.value, submit.group, {}};
-  bool only_beats = true;
+  bool only_beats = !submit.operations.empty();
   for (const Operation& operation : submit.operations) {
     only_beats = only_beats && operation.kind == OperationKind::heartbeat;
     message.operations.emplace_back(operation);

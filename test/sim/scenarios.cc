@@ -1,5 +1,6 @@
 #include "test/sim/scenarios.h"
 
+#include <algorithm>
 #include <memory>
 
 #include "test/sim/faults.h"
@@ -162,6 +163,37 @@ void coordinator_cut(Simulation& sim) {
   work_on(sim);
 }
 
+GroupId busiest_group(const Simulation& sim) {
+  return *std::max_element(sim.groups().begin(), sim.groups().end(), [&](GroupId a, GroupId b) {
+    return sim.checks(a).committed() < sim.checks(b).committed();
+  });
+}
+
+// Cut off from all routers alone: it gives its place to a backup that they reach. Where nobody asks for
+// anything nobody misses it.
+void primary_out_of_reach(Simulation& sim) {
+  for (int round = 0; round < 4; ++round) {
+    const GroupId group = busiest_group(sim);
+    await_whole_set(sim, group);
+    sim.run_for(kSecond);
+    ServerProcess* primary = sim.primary_of(group);
+    sim.world().note(primary->name(), "is cut off from the routers");
+    for (RouterNode* router : sim.routers()) {
+      sim.network().cut(*primary, *router);
+      sim.network().cut(*router, *primary);
+    }
+    const auto another = [&] { return sim.primary_of(group) != primary && sim.primary_of(group) != nullptr; };
+    sim.require(sim.run_until(another, 1'500 * kMs), "a primary that no router reaches gives its place away");
+    sim.require(sim.in_sync(group) == sim.servers().size(), "it stays in the set");
+    await_other_primary(sim, group, *primary);
+    for (RouterNode* router : sim.routers()) {
+      sim.network().mend(*primary, *router);
+      sim.network().mend(*router, *primary);
+    }
+  }
+  work_on(sim);
+}
+
 // With the coordinator gone for long, locks go on being served.
 void coordinator_gone(Simulation& sim) {
   for (GroupId group : sim.groups()) await_whole_set(sim, group);
@@ -231,6 +263,7 @@ std::vector<Scenario> kept_ring_scenarios() {
       {"total-loss", "every replica of a group dies at once", total_loss},
       {"waiter-ends", "clients end while they wait in line", waiter_ends},
       {"coordinator-cut", "the primary is cut off from the coordinator alone", coordinator_cut},
+      {"primary-out-of-reach", "the primary is cut off from the routers alone", primary_out_of_reach},
       {"coordinator-gone", "the coordinator is away for long", coordinator_gone},
       {"frozen-client", "clients stand still past their leases", frozen_client},
       {"clients-and-routers-crash", "clients and routers die", clients_and_routers_crash},

@@ -161,8 +161,8 @@ class Client {
   // Reads; answered by the group after a barrier, never stale.
   Result<LockReport> inspect(std::string_view resource);
   Result<LockPage> list_page(const ListOptions& options);
-  // Walks all groups page by page; `each` gets every held lock once (locks that come or go meanwhile:
-  // perhaps). It returns false to end the walk.
+  // Walks all groups page by page; `each` gets every held lock once (locks that come, go or move to another
+  // group meanwhile: perhaps, those that move also twice). It returns false to end the walk.
   Result<void> list(std::string_view prefix, const std::function<bool(const LockReport&)>& each);
   Result<ClusterReport> status();
   // For operators. Has the group's primary give its place to an in-sync backup, without a noticeable pause;

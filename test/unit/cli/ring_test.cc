@@ -137,7 +137,17 @@ TEST(RingProgress, HasNoTimeLeftWhilePausedOrWhenNothingMoves) {
   EXPECT_FALSE(tracker.take(ring, 2'000).left_ms);
 }
 
-TEST(RingProgress, BeginsAnewWithAnotherVersion) {
+TEST(RingProgress, GoesOnWhenAPauseGivesTheRingAnotherVersion) {
+  ProgressTracker tracker;
+  RingReport ring = joining();
+  ring.groups[0].state.move.arcs_left = 5;
+  tracker.take(ring, 0);
+  ring.version = 9;  // nobody has heard of it yet
+  ring.paused = true;
+  EXPECT_EQ(tracker.take(ring, 1'000).arcs_left, 46u);
+}
+
+TEST(RingProgress, BeginsAnewWithAnotherChange) {
   ProgressTracker tracker;
   RingReport ring = joining();
   tracker.take(ring, 0);

@@ -1,5 +1,6 @@
 #include "client/cli/text_output.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "schema/limits.h"
@@ -98,6 +99,22 @@ TEST(WaitingText, SaysWhoHoldsItAndThePlaceInLine) {
   queued.holder.since = std::chrono::system_clock::time_point(std::chrono::milliseconds(1'700'000'000'000));
   EXPECT_EQ(waiting_text("a", queued, 1'700'000'003'000),
             "waiting for a: held by w7 since 2023-11-14T22:13:20Z (3s), position 3 in line");
+}
+
+TEST(ClusterText, HasNoProblemWithAGroupThatLeftTheRingAndWasStopped) {
+  ClusterReport cluster;
+  GroupReport gone;
+  gone.group = GroupId(2);
+  gone.primary = "s4#1";
+  gone.in_sync = {"s4#1"};
+  gone.problem = "all replicas were lost";
+  cluster.groups.push_back(gone);
+  RingReport ring;
+  EXPECT_THAT(cluster_text(cluster, &ring), ::testing::HasSubstr("No problems"));
+  EXPECT_THAT(cluster_text(cluster), ::testing::HasSubstr("all replicas were lost"));
+  ring.groups.emplace_back().state.group = GroupId(2);
+  EXPECT_THAT(cluster_text(cluster, &ring), ::testing::HasSubstr("all replicas were lost"))
+      << "it is leaving";
 }
 
 TEST(ClusterText, NamesTheProblems) {

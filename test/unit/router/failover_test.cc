@@ -72,6 +72,29 @@ TEST_F(Failover, SendsEverythingAgainInOrderToTheNewPrimary) {
   EXPECT_THAT(d.told(), IsEmpty());
 }
 
+// Which is how the primary may learn that it is out of reach.
+TEST_F(Failover, AsksTheBackupsWhenThePrimaryGivesNoAnswer) {
+  d.view.groups[GroupId(1)].config.in_sync.push_back({"s2", 1});
+  d.view.groups[GroupId(1)].version += 1;
+  d.publish();
+  d.send(c, {acquire(1, "a")});
+  const Sent out = d.only_sent();  // not answered yet
+  d.pass(250);
+  EXPECT_THAT(d.take_sent(), IsEmpty());
+  d.pass(100);
+  const Sent asked = d.only_sent();
+  EXPECT_EQ(asked.server, d.servers["s2#1"]);
+  EXPECT_EQ(CoreDriver::text(asked), "");
+  d.answer(asked);
+  d.down("s1#1");
+  d.pass(500);
+  EXPECT_EQ(d.take_sent().size(), 5U) << "as long as it lasts";
+  d.up("s1#1");
+  d.answer(d.only_sent());
+  d.pass(1'000);
+  EXPECT_THAT(d.take_sent(), IsEmpty());
+}
+
 TEST_F(Failover, DoesNotWaitForTheOldPrimaryWhenTheViewNamesANewOne) {
   d.send(c, {acquire(1, "a")});
   d.only_sent();  // never answered

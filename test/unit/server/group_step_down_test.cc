@@ -23,6 +23,19 @@ class GroupStepDown : public ::testing::Test {
   std::string primary() const { return cluster_->primary(); }
   std::string primary_member() const { return coordinator::to_string(cluster_->config().primary); }
 
+  std::string other_than(const std::string& server) const {
+    for (const MemberName& member : cluster_->config().in_sync)
+      if (member.server != server) return member.server;
+    return "";
+  }
+  // Routers that don't reach the primary ask a backup, for so long.
+  void ask_backup(const std::string& backup, TimeMs ms) {
+    for (TimeMs passed = 0; passed < ms; passed += 100) {
+      cluster_->submit(backup, {});
+      cluster_->pass_ms(100);
+    }
+  }
+
   std::unique_ptr<GroupCluster> cluster_;
 };
 
@@ -77,6 +90,46 @@ TEST_F(GroupStepDown, ThatFindsNobodyInTimeSaysSoAndTheGroupGoesOn) {
   ASSERT_TRUE(cluster_->is_reported(request));
   EXPECT_EQ(cluster_->report(request).status, Status::unavailable);
   EXPECT_EQ(cluster_->ask(old, open_session(kAnn, "ann")).status, Status::ok);
+}
+
+// --- out of the routers' reach ---------------------------------------------------------------------------
+
+TEST_F(GroupStepDown, APrimaryThatNoRouterReachesGivesItsPlaceToWhomTheyAsk) {
+  begin(3);
+  const std::string old = primary();
+  const std::string asked = other_than(old);
+  ask_backup(asked, 800);
+  EXPECT_EQ(primary(), asked);
+  EXPECT_EQ(cluster_->config().in_sync.size(), 3U);
+}
+
+TEST_F(GroupStepDown, APrimaryThatARouterReachesStays) {
+  begin(3);
+  const std::string old = primary();
+  for (int i = 0; i < 20; ++i) {
+    cluster_->ask(old, open_session(kAnn, "ann"));
+    ask_backup(other_than(old), 200);
+  }
+  EXPECT_EQ(primary(), old);
+}
+
+TEST_F(GroupStepDown, APrimaryThatNobodyAsksStays) {
+  begin(3);
+  const std::string old = primary();
+  cluster_->submit(other_than(old), {});  // once, by mistake
+  cluster_->pass_ms(5'000);
+  EXPECT_EQ(primary(), old);
+}
+
+TEST_F(GroupStepDown, APrimaryWithAnswersToGiveStays) {
+  begin(3);
+  const std::string old = primary();
+  const std::string asked = other_than(old);
+  for (const MemberName& member : cluster_->config().in_sync)
+    if (member.server != old && member.server != asked) cluster_->cut_off(member.server);
+  cluster_->submit(old, {open_session(kAnn, "ann")});  // until that one is given up
+  ask_backup(asked, 900);
+  EXPECT_EQ(cluster_->config().primary.server, old);
 }
 
 }  // namespace
