@@ -55,6 +55,7 @@ void expect_same(const dlm::Answer& a, const dlm::Answer& b) {
   EXPECT_EQ(a.holder.owner_tag, b.holder.owner_tag);
   EXPECT_EQ(a.holder.since_unix_ms, b.holder.since_unix_ms);
   EXPECT_EQ(a.message, b.message);
+  EXPECT_EQ(a.moved_to, b.moved_to);
 }
 
 void expect_same(const LockReport& a, const LockReport& b) {
@@ -95,6 +96,15 @@ void expect_same(const GroupReport& a, const GroupReport& b) {
   EXPECT_EQ(a.waiters, b.waiters);
   EXPECT_EQ(a.sessions, b.sessions);
   EXPECT_EQ(a.problem, b.problem);
+  EXPECT_EQ(a.ring_version, b.ring_version);
+  EXPECT_EQ(a.arcs, b.arcs);
+  EXPECT_EQ(a.share_owned, b.share_owned);
+  EXPECT_EQ(a.move.arcs_left, b.move.arcs_left);
+  EXPECT_EQ(a.move.arcs_under_way, b.move.arcs_under_way);
+  EXPECT_EQ(a.move.share_left, b.move.share_left);
+  EXPECT_EQ(a.move.arcs_moved, b.move.arcs_moved);
+  EXPECT_EQ(a.move.locks_moved, b.move.locks_moved);
+  EXPECT_EQ(a.move.waits_for, b.move.waits_for);
 }
 
 LockReport some_lock() {
@@ -120,6 +130,10 @@ GroupReport some_group() {
           .locks_held = kMax64,
           .waiters = 1,
           .sessions = 2,
+          .ring_version = 7,
+          .arcs = 8,
+          .share_owned = 0.25,
+          .move = {9, 4, 0.125, kMax64, 11, "g2 waits"},
           .problem = "the primary can't be reached"};
 }
 
@@ -189,7 +203,8 @@ TEST(AnswerCodec, KeepsEveryField) {
                      .ttl_ms = 2,
                      .position = 3,
                      .holder = {"c1", std::string("\0t", 2), kMax64},
-                     .message = "wait a little"};
+                     .message = "wait a little",
+                     .moved_to = {GroupId(3), GroupId(kMax32)}};
   round_trip<Answer>(answer, [&](const dlm::Answer& got) { expect_same(answer, got); });
   round_trip<Answer>(dlm::Answer(), [](const dlm::Answer& got) { expect_same(dlm::Answer(), got); });
 }
@@ -233,6 +248,57 @@ TEST(ClusterCodec, KeepsEveryField) {
     ASSERT_EQ(got.groups.size(), 2u);
     expect_same(got.groups[0], cluster.groups[0]);
     expect_same(got.groups[1], cluster.groups[1]);
+  });
+}
+
+TEST(RingCodec, KeepsEveryField) {
+  RingReport ring;
+  ring.version = kMax64;
+  ring.changing = ring.paused = true;
+  ring.locks_per_s_max = kMax32;
+  ring.groups = {{1, 2, 0.5, 0.25, some_group()}, {}};
+  ring.flows = {{GroupId(1), GroupId(2), 3, 0.5, kMax64, 4}};
+  round_trip<RingStatus>(ring, [&](const RingReport& got) {
+    EXPECT_EQ(got.version, ring.version);
+    EXPECT_TRUE(got.changing);
+    EXPECT_TRUE(got.paused);
+    EXPECT_EQ(got.locks_per_s_max, kMax32);
+    ASSERT_EQ(got.groups.size(), 2U);
+    EXPECT_EQ(got.groups[0].weight, 1);
+    EXPECT_EQ(got.groups[0].weight_before, 2);
+    EXPECT_EQ(got.groups[0].share, 0.5);
+    EXPECT_EQ(got.groups[0].share_before, 0.25);
+    expect_same(got.groups[0].state, some_group());
+    ASSERT_EQ(got.flows.size(), 1U);
+    EXPECT_EQ(got.flows[0].from, GroupId(1));
+    EXPECT_EQ(got.flows[0].to, GroupId(2));
+    EXPECT_EQ(got.flows[0].arcs, 3U);
+    EXPECT_EQ(got.flows[0].share, 0.5);
+    EXPECT_EQ(got.flows[0].locks, kMax64);
+    EXPECT_EQ(got.flows[0].waiters, 4U);
+  });
+}
+
+TEST(RingCodec, KeepsWhatIsAskedOfIt) {
+  dlm::RingChange change{dlm::RingChange::Kind::weight, GroupId(3), 2.5, 7, kMax64, true};
+  round_trip<RingChange>(change, [&](const dlm::RingChange& got) {
+    EXPECT_EQ(got.kind, change.kind);
+    EXPECT_EQ(got.group, change.group);
+    EXPECT_EQ(got.weight, change.weight);
+    EXPECT_EQ(got.locks_per_s_max, change.locks_per_s_max);
+    EXPECT_EQ(got.expected_version, change.expected_version);
+    EXPECT_TRUE(got.dry_run);
+  });
+  PlaceReport place{std::string("a\0b", 3), kMax64, 1, 2, GroupId(3), GroupId(4), "s1#42", 5};
+  round_trip<Place>(place, [&](const PlaceReport& got) {
+    EXPECT_EQ(got.resource, place.resource);
+    EXPECT_EQ(got.hash, place.hash);
+    EXPECT_EQ(got.arc_begin, place.arc_begin);
+    EXPECT_EQ(got.arc_end, place.arc_end);
+    EXPECT_EQ(got.group, place.group);
+    EXPECT_EQ(got.moving_to, place.moving_to);
+    EXPECT_EQ(got.primary, place.primary);
+    EXPECT_EQ(got.ring_version, place.ring_version);
   });
 }
 
