@@ -13,10 +13,10 @@ enum class ExitCode : int {
   not_held = 66,  // the hold is not there: never, released or expired; or the session expired
   unavailable =
       69,  // no router or no primary could be reached, or it was overloaded; the outcome may be unknown
-  internal = 70,   // a fault of dlm itself
-  system = 71,     // the operating system refused: a port in use, no more processes, stdout closed
-  contended = 75,  // others hold the lock: timed out, would deadlock, client id in use. Trying later may
-                   // help. `dlm ring`: another operator took the change back
+  internal = 70,    // a fault of dlm itself
+  system = 71,      // the operating system refused: a port in use, no more processes, stdout closed
+  contended = 75,   // others hold the lock: timed out, would deadlock, client id in use. Trying later may
+                    // help. `dlm ring`: another operator took the change back
   permission = 77,  // permission denied
   lost = 79,  // `dlm lock`: the lock was lost, or about to be, while the command ran; the command was stopped
   cannot_run = 126,   // `dlm lock`: the command can't be executed
