@@ -50,12 +50,16 @@ void Network::connect(Process& from, Endpoint& origin, const std::string& to, Co
         const LinkId link(connections_.size());
         connection.ends[0].process = &from;
         connection.ends[0].life = life;
-        connection.ends[0].endpoint = &origin;
         connection.ends[1].process = target;
         connection.ends[1].life = target->life();
         connection.ends[1].endpoint = acceptor;
-        world_.after(back, [&from, life, done, link] {
-          from.enter(life, [done, link] { done(Outcome::established, link); });
+        // Until it is told, whoever connects may give up and be gone.
+        End& end = connection.ends[0];
+        world_.after(back, [&from, &origin, &end, life, done, link] {
+          from.enter(life, [&origin, &end, done, link] {
+            end.endpoint = &origin;
+            done(Outcome::established, link);
+          });
         });
       });
 }
@@ -147,8 +151,10 @@ void Network::deliver(LinkId link, End& end, Message&& message) {
 void Network::shut(LinkId link, int side, TimeUs delay) {
   End& end = connections_[link.value - 1].ends[side];
   if (!end.open) return;
-  world_.after(delay, [link, &end] {
+  world_.after(delay, [this, link, side, &end] {
     if (!end.open) return;
+    const bool is_over = !end.process->alive() || end.process->life() != end.life;
+    if (end.endpoint == nullptr && !is_over) return shut(link, side, kMs);  // it does not know of it yet
     end.process->enter(end.life, [link, &end] {
       if (!end.open) return;
       end.open = false;

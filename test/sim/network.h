@@ -72,7 +72,7 @@ class Network {
   struct End {
     Process* process = nullptr;
     std::uint64_t life = 0;
-    Endpoint* endpoint = nullptr;
+    Endpoint* endpoint = nullptr;  // null: its process does not know yet that the connection is there
     bool open = true;
     std::deque<std::pair<TimeUs, Message>> arriving;
     bool closing = false;  // the other end has closed: told after what arrives before
