@@ -126,6 +126,7 @@ struct LockTable::Impl {
   // Otherwise it is granted or refused, as `outcome` tells.
   bool decide(Context& context, std::uint32_t lock, const Request& request, Outcome& outcome);
   bool decide_again(Context& context, std::uint32_t hold, const Request& request, Outcome& outcome);
+  bool is_own(std::uint32_t hold, std::uint32_t session) const;
   void remember_replaced_grant(std::uint32_t hold);
   Outcome grant(Context& context, std::uint32_t lock, const Request& request);
   // After holds or waits of a lock have gone: serves its queue as far as it goes, and drops a lock of

@@ -21,7 +21,8 @@ void LockTable::Impl::acquire(Context& context, const NameKey& key) {
 
   Outcome outcome;
   Request request{owner, context.session, op.sequence, op.mode, op.lease, op.lease_ms, false};
-  bool again = state.find_hold(lock, owner) != kNil;
+  const std::uint32_t own = state.find_hold(lock, owner);
+  const bool again = own != kNil && is_own(own, context.session);
   if ((again || state.lock(lock).wait_count == 0) && decide(context, lock, request, outcome)) {
     conclude(context, outcome);
   } else if (op.wait_ms == 0) {
@@ -60,11 +61,19 @@ void LockTable::Impl::enqueue(Context& context, std::uint32_t lock, std::uint32_
   start_wait_timer(context, index);
 }
 
+// Not one that lives by another session of the client id: two processes with one id were in different groups
+// until an arc moved, and what the one holds ends with its session, whatever the other counted into it.
+bool LockTable::Impl::is_own(std::uint32_t hold, std::uint32_t session) const {
+  const Hold& node = state.hold(hold);
+  if (node.lease == LeaseKind::detached || node.session == session) return true;
+  return state.session(node.session).client != state.session(session).client;  // acts for the owner
+}
+
 bool LockTable::Impl::decide(Context& context, std::uint32_t lock, const Request& request, Outcome& outcome) {
   const Lock& node = state.lock(lock);
   if (node.first_hold != kNil) {
     std::uint32_t own = state.find_hold(lock, request.owner);
-    if (own != kNil) return decide_again(context, own, request, outcome);
+    if (own != kNil) return is_own(own, request.session) && decide_again(context, own, request, outcome);
     if (node.mode == LockMode::exclusive || request.mode == LockMode::exclusive) return false;
   }
   outcome = grant(context, lock, request);
@@ -197,10 +206,13 @@ std::uint32_t LockTable::Impl::find_named_hold(std::uint32_t session, const Oper
   std::uint32_t lock = state.find_lock(key);
   std::uint32_t hold = lock == kNil || owner == kNil ? kNil : state.find_hold(lock, owner);
   if (hold != kNil && (!op.token || state.goes_by(hold, op.token))) {
-    if (op.client_id.empty() || state.hold(hold).lease == LeaseKind::detached) return hold;
-    refusal = Outcome::refused(Reason::hold_not_detached, 0, Status::not_held);
-    refusal.cause = EndCause::never;
-    return kNil;
+    const bool is_detached = state.hold(hold).lease == LeaseKind::detached;
+    if (is_detached || (op.client_id.empty() && is_own(hold, session))) return hold;
+    if (!op.client_id.empty()) {
+      refusal = Outcome::refused(Reason::hold_not_detached, 0, Status::not_held);
+      refusal.cause = EndCause::never;
+      return kNil;
+    }
   }
   auto not_held = [&](EndCause cause, Reason reason) {
     refusal = Outcome::refused(reason, 0, Status::not_held);

@@ -251,8 +251,10 @@ void LockModel::acquire(const Operation& entry, const Owner& owner) {
   Lock& lock = locks_[resource];
   const Wait request{by_base({entry.session, entry.sequence}), owner, entry.mode, entry.lease};
   Outcome outcome;
-  const bool holds = std::any_of(lock.holders.begin(), lock.holders.end(),
-                                 [&](const Hold& hold) { return hold.owner == owner; });
+  const bool holds = std::any_of(lock.holders.begin(), lock.holders.end(), [&](const Hold& hold) {
+    return hold.owner == owner &&
+           hold.counts_for(request.name.session, sessions_.at(request.name.session).client);
+  });
   if ((holds || lock.queue.empty()) && try_grant(resource, lock, request, false, outcome)) {
     conclude(entry, outcome);
   } else if (entry.wait_ms == 0) {
@@ -269,6 +271,7 @@ bool LockModel::try_grant(const std::string& resource, Lock& lock, const Wait& r
                           Outcome& outcome) {
   for (Hold& hold : lock.holders) {
     if (hold.owner != request.owner) continue;
+    if (!hold.counts_for(request.name.session, sessions_.at(request.name.session).client)) return false;
     outcome = again(resource, lock, hold, request);
     return true;
   }
@@ -322,6 +325,7 @@ void LockModel::release_or_renew(const Operation& entry, const Owner& owner) {
   for (std::size_t i = 0; lock != nullptr && i < lock->holders.size(); ++i) {
     Hold& hold = lock->holders[i];
     if (hold.owner != owner || (entry.token && !hold.goes_by(entry.token))) continue;
+    if (!hold.counts_for(base_of(entry.session), sessions_.at(base_of(entry.session)).client)) continue;
     if (!entry.client_id.empty() && hold.lease != LeaseKind::detached)
       return conclude(entry, {Status::not_held, EndCause::never, {}, 0});
     if (is_renewal) return conclude(entry, {Status::ok, EndCause::none, hold.token, hold.count});

@@ -69,6 +69,10 @@ class LockModel {
     std::uint32_t count = 1;
     bool waited = false;
     FencingToken replaced;  // by the upgrade, if there was one
+    // By a session of the owner. What lives by another session of the same client id is not its own.
+    bool counts_for(SessionId base, const std::string& client) const {
+      return lease == LeaseKind::detached || session == base || owner.client != client;
+    }
     bool goes_by(FencingToken name) const { return token == name || (replaced && replaced == name); }
   };
   struct Wait {

@@ -47,8 +47,9 @@ void usage() {
   std::puts(
       "usage: dlm-simulate [--seeds N] [--first-seed S] [--jobs J] [--ops N] [--scenario NAME] [--faults "
       "A,B,...|none]\n"
-      "                    [--trace] [--keep-going] [--quiet]\n"
-      "Runs N simulated clusters, each from a seed of its own. Without --faults each draws its own mixture.");
+      "                    [--without FAULT] [--trace] [--keep-going] [--quiet]\n"
+      "Runs N simulated clusters, each from a seed of its own. Without --faults each draws its own mixture, "
+      "of which\n--without takes one out.");
   std::puts("\nfaults:");
   for (const Fault& fault : all_faults()) std::printf("  %-18s %s\n", fault.name, fault.what);
   std::puts("\nscenarios:");
@@ -108,6 +109,11 @@ Arguments parse(int argc, char** argv) {
       replay_options += " --scenario " + arguments.simulation.scenario;
     } else if (option == "--faults") {
       take_faults(arguments.simulation, text());
+    } else if (option == "--without") {
+      const std::string fault = text();
+      if (!is_fault(fault)) refuse("there is no fault \"" + fault + "\"");
+      arguments.simulation.without.insert(fault);
+      replay_options += " --without " + fault;
     } else if (option == "--trace") {
       arguments.simulation.trace = true;
     } else if (option == "--keep-going") {

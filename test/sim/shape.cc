@@ -78,6 +78,7 @@ Shape draw_shape(const SimulationOptions& options, Random& random) {
 
   shape.faults = options.faults;
   if (options.draw_faults && options.scenario.empty()) shape.faults = draw_faults(random);
+  for (const std::string& fault : options.without) shape.faults.erase(fault);
   if (shape.faults.contains("drift")) shape.drift_ppm_max = 10'000;
   if (shape.faults.contains("doubled-retries")) shape.doubled_percent = 20;
   const Scenario* scenario = find_scenario(options.scenario);

@@ -16,9 +16,10 @@ namespace dlm::sim {
 struct SimulationOptions {
   std::uint64_t seed = 1;
   std::uint64_t operations = 5'000;
-  std::string scenario;          // empty: random faults
-  bool draw_faults = true;       // false: exactly those of `faults`
-  std::set<std::string> faults;  // names, see faults.h
+  std::string scenario;           // empty: random faults
+  bool draw_faults = true;        // false: exactly those of `faults`
+  std::set<std::string> without;  // not drawn
+  std::set<std::string> faults;   // names, see faults.h
   bool trace = false;
 };
 

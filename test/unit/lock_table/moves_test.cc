@@ -266,6 +266,20 @@ TEST_F(Moves, TheNextGenerationEndsOneThatCameBesideAnotherSessionOfTheClient) {
   EXPECT_EQ(to.table->stats().sessions, 1U);
 }
 
+TEST_F(Moves, AHoldOfAnotherProcessWithTheSameClientIdIsNotOnesOwn) {
+  const SessionId other(0x770000);
+  to.open(other, "a");
+  const Answer granted = run(acquire(kA, "x"));
+  move_all();
+  EXPECT_EQ(to.run(acquire(other, "x")).status, Status::timed_out);
+  EXPECT_EQ(to.run(release(other, "x", granted.token)).cause, EndCause::never);
+  const Answer waits = to.run(waiting(acquire(other, "x")));
+  EXPECT_EQ(waits.status, Status::queued);
+  EXPECT_EQ(again(acquire(kA, "x"), 7).count, 2U);
+  to.expire_session(kA);
+  EXPECT_EQ(to.answer_to(other, waits.sequence).count, 1U);
+}
+
 TEST_F(Moves, TokensOfNamesFromDifferentGroupsMayBeEqual) {
   to.open(kB, "b");
   const OwnedArc low{0, UINT64_MAX / 2};
