@@ -148,8 +148,14 @@ void SessionCore::end_operation(Pending& op, const std::string& message, bool el
   if (!elsewhere || op.kind == OperationKind::renew || (op.kind == OperationKind::cancel && !of_acquire)) {
     finish(op.sequence);
   } else if (op.kind == OperationKind::release) {
-    give_back(op.owned.view(), op.owned.view().token, GroupId(), now_ms, out);
-    finish(op.sequence);
+    // The same operation, not another one: what was sent may be on its way to where the hold is by now, and
+    // two of them would take two acquisitions off.
+    op.group = GroupId();
+    op.doubtful = false;
+    op.give_up_at_ms = 0;
+    op.retry_at_ms = 0;
+    arm(op);
+    send(op, now_ms, out);
   } else {
     Pending& acquire = op.kind == OperationKind::cancel ? *subject->second : op;
     acquire.group = GroupId();
