@@ -96,7 +96,7 @@ struct GroupCore::Impl {
   void on_asked(GroupId to, const TransferReply& reply, TimeMs now);
   void on_transferred(std::uint64_t number, const TransferReply& reply, TimeMs now);
   void arc_arrived(std::uint64_t number);
-  bool drive_moves(const Instant& now);
+  void drive_moves(const Instant& now);
   bool has_nothing_to_give() const;
   void note_ring_done(TimeMs now);
   TimeMs next_move_ms() const;

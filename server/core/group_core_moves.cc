@@ -176,18 +176,16 @@ void GroupCore::Impl::arc_arrived(std::uint64_t number) {
   moves_.sendings.erase(found);
 }
 
-// True: something was put into the log's queue.
-bool GroupCore::Impl::drive_moves(const Instant& now) {
+void GroupCore::Impl::drive_moves(const Instant& now) {
   // What is on its way into the log is still among the table's arcs; so is what was on its way when this
   // primary paused (alone, without the coordinator).
   const bool are_arcs_known = moves_.freezing == 0 && replica_.applied_index() >= moves_.known_from;
   if (moves_.plan_due && are_arcs_known) plan_moves();
-  bool added = false;
-  while (give_next(now)) added = true;
+  while (give_next(now)) {
+  }
   send_transfers(now.ms);
   send_claims(now.ms);
   note_ring_done(now.ms);
-  return added;
 }
 
 bool GroupCore::Impl::has_nothing_to_give() const {
