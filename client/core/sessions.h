@@ -86,7 +86,6 @@ class Sessions {
   std::uint64_t jeopardy_ms(const LiveTerm& term) const;
   // What one of its groups contributes to the deadline: what it confirmed, or the proof in its place.
   std::uint64_t deadline_ms(const LiveTerm& term, GroupId group) const;
-  std::uint64_t effective_deadline_ms(const GroupSession& session) const { return deadline_ms(session.term); }
   bool confirmed(GroupId group, std::uint64_t now_ms) const;
 
   // A request sent at `sent_ms` opened or renewed the session. One that was sent before the last confirmed

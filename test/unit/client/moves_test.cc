@@ -43,7 +43,7 @@ class Moves : public ::testing::Test {
     d.take();
   }
   std::uint64_t deadline_of(GroupId group) const {
-    return d.core.sessions().effective_deadline_ms(*d.core.sessions().find(group));
+    return d.core.sessions().deadline_ms(d.core.sessions().find(group)->term);
   }
   void answer_release(const Output& out, GroupId group, Status status = Status::not_held) {
     d.answer(d.last_sent(out, OperationKind::release), status, {}, group);
