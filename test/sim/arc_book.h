@@ -19,6 +19,12 @@ class ArcBook {
  public:
   using Emptied = std::function<void(const server::OwnedArc&)>;
   ArcBook(const World& world, Emptied on_emptied) : world_(world), on_emptied_(std::move(on_emptied)) {}
+  // As it is now, for somebody who goes on alone: what becomes of it is told to nobody.
+  ArcBook apart() const {
+    ArcBook copy(*this);
+    copy.on_emptied_ = [](const server::OwnedArc&) {};
+    return copy;
+  }
 
   // A group has these arcs from now on, with nothing in them. Nobody may own them, or have them on the way to
   // somebody.

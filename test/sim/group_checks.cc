@@ -83,6 +83,7 @@ void GroupChecks::on_turn(const MemberName& by, const GroupCore& core, const Gro
                        to_string(primary->second));
   }
   const std::uint64_t index = core.replica().applied_index().value;
+  logged_[by] = core.replica().last_index().value;
   std::uint64_t& applied = applied_[by];
   const bool jumped = index != applied && output.applied.empty();  // a snapshot was installed
   applied = index;
@@ -119,7 +120,11 @@ void GroupChecks::applied(const MemberName& by, const server::Batch& batch) {
   }
   if (!lineage.log.empty() && batch.epoch < lineage.log.back().first)
     violated(by, "commits in epoch " + std::to_string(batch.epoch.value) + " after a later one");
-  if (&lineage != lineages_.back().get()) violated(by, "commits to a log that was given up");
+  if (&lineage != lineages_.back().get()) {
+    const auto tail = lineage.tails.find(by);
+    if (tail == lineage.tails.end() || index > tail->second)
+      violated(by, "commits to a log that was given up");
+  }
   commit(lineage, batch);
 }
 
@@ -134,6 +139,7 @@ GroupChecks::Lineage& GroupChecks::begin_lineage(const MemberName& by, std::uint
   if (is_loss &&
       (base <= lineages_.back()->base || base >> coordinator::kEraShift != hooks_.record(group_).era))
     violated(by, "begins the group's log anew");
+  if (is_loss) give_up(*lineages_.back());
   LockModel::Events events;
   events.on_change = [this](const std::string& resource) {
     cluster_.changed(resource, model()->lock(resource));
@@ -150,6 +156,11 @@ GroupChecks::Lineage& GroupChecks::begin_lineage(const MemberName& by, std::uint
     cluster_.arcs().lose(group_);
   }
   return *lineages_.back();
+}
+
+void GroupChecks::give_up(Lineage& lineage) {
+  lineage.tails = logged_;
+  lineage.model.go_on_alone();
 }
 
 // The first replica that applies a batch: from now on it stands for ever.

@@ -51,12 +51,16 @@ class GroupChecks {
     LockModel model;
     std::vector<std::pair<Epoch, std::uint64_t>> log;  // from base + 1: epoch, hash of the entries
     std::map<std::uint64_t, std::uint64_t> fingerprints;
+    // When it was given up: up to where each replica had it. That may still be committed, by a primary that
+    // stood still with the acknowledgements in its queue; nothing else.
+    std::map<server::MemberName, std::uint64_t> tails;
     std::uint64_t last() const { return base + log.size(); }
   };
 
   void applied(const server::MemberName& by, const server::Batch& batch);
   Lineage* lineage_of(std::uint64_t index) const;
   Lineage& begin_lineage(const server::MemberName& by, std::uint64_t base);
+  void give_up(Lineage& lineage);
   void commit(Lineage& lineage, const server::Batch& batch);
   void check_obedience(const server::MemberName& by, const server::GroupCore& core,
                        const server::GroupOutput& output);
@@ -75,6 +79,7 @@ class GroupChecks {
   Hooks hooks_;
   std::vector<std::unique_ptr<Lineage>> lineages_;
   std::map<server::MemberName, std::uint64_t> applied_;  // up to where
+  std::map<server::MemberName, std::uint64_t> logged_;   // up to where
   std::map<Epoch, server::MemberName> serving_;
   std::map<server::MemberName, Epoch> seen_;  // the highest epoch that a replica is known to have seen
   // Of acquires, at the primary of an epoch: the order in which they came first.

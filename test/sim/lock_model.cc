@@ -59,6 +59,12 @@ const LockModel::Lock* LockModel::lock(const std::string& resource) const {
   return found == locks_.end() ? nullptr : &found->second;
 }
 
+void LockModel::go_on_alone() {
+  events_ = {};
+  own_arcs_ = std::make_shared<ArcBook>(arcs_->apart());
+  arcs_ = own_arcs_.get();
+}
+
 void LockModel::apply(const Operation& entry) {
   const auto is_exact = [&] {
     auto found = sessions_.find(base_of(entry.session));
@@ -88,14 +94,14 @@ void LockModel::apply(const Operation& entry) {
     case OperationKind::move_in:
       return move_in(entry);
     case OperationKind::move_done:
-      return arcs_.forget(group_, entry.target.value);
+      return arcs_->forget(group_, entry.target.value);
     case OperationKind::miss_arcs:
       missing_.insert(GroupId(static_cast<std::uint32_t>(entry.target.value)));
       return;
     case OperationKind::take_arcs:
       return take_arcs(entry);
     case OperationKind::let_arcs:
-      return arcs_.let(group_, GroupId(static_cast<std::uint32_t>(entry.target.value)),
+      return arcs_->let(group_, GroupId(static_cast<std::uint32_t>(entry.target.value)),
                        entry.acked_below.value);
     default:
       return serve(entry);
@@ -202,7 +208,7 @@ void LockModel::serve(const Operation& entry) {
   Session* session = find_session(entry.session);
   if (session == nullptr) return;  // refused, and remembered by nobody
   heard(*session, entry);
-  const bool owned = arcs_.owns(group_, coordinator::hash_of(entry.resource));
+  const bool owned = arcs_->owns(group_, coordinator::hash_of(entry.resource));
   if (entry.kind == OperationKind::heartbeat || came_before(entry, *session, owned)) return;
   if (is_malformed(entry)) return conclude(entry, {Status::invalid_argument, EndCause::none, {}, 0});
   if (!owned) return;  // told to ask another group, and remembered by nobody

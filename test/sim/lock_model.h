@@ -9,6 +9,7 @@
 #include <functional>
 #include <list>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -116,9 +117,12 @@ class LockModel {
   };
 
   LockModel(GroupId group, ArcBook& arcs, const server::LockTableLimits& limits, Events events)
-      : group_(group), arcs_(arcs), limits_(limits), events_(std::move(events)) {}
+      : group_(group), arcs_(&arcs), limits_(limits), events_(std::move(events)) {}
 
   void apply(const Operation& entry);
+  // Its log was given up: what is still applied is told to nobody, and gives and takes arcs in a book of its
+  // own.
+  void go_on_alone();
 
   // What the operation came to; null: nothing yet, or it never came.
   const Outcome* outcome(const OperationName& name) const;
@@ -197,7 +201,8 @@ class LockModel {
   }
 
   GroupId group_;
-  ArcBook& arcs_;
+  ArcBook* arcs_;
+  std::shared_ptr<ArcBook> own_arcs_;  // since it goes on alone
   server::LockTableLimits limits_;
   Events events_;
   std::map<std::string, Lock, std::less<>> locks_;

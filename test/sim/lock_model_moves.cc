@@ -28,14 +28,14 @@ void LockModel::start_epoch(const Operation& entry) {
   last_token_ = std::max(last_token_, floor);
   last_move_ = std::max(last_move_, floor.value);
   std::vector<server::OwnedArc> arcs;
-  if (!entry.resource.empty() && server::decode_arcs(entry.resource, arcs)) arcs_.begin(group_, arcs);
+  if (!entry.resource.empty() && server::decode_arcs(entry.resource, arcs)) arcs_->begin(group_, arcs);
 }
 
 // What the other group turned out not to have, after everything was lost here.
 void LockModel::take_arcs(const Operation& entry) {
   std::vector<server::OwnedArc> arcs;
   if (missing_.erase(GroupId(static_cast<std::uint32_t>(entry.target.value))) == 0) return;
-  if (server::decode_arcs(entry.resource, arcs)) arcs_.begin(group_, arcs);
+  if (server::decode_arcs(entry.resource, arcs)) arcs_->begin(group_, arcs);
 }
 
 // --- giving ----------------------------------------------------------------------------------------------
@@ -52,7 +52,7 @@ void LockModel::move_out(const Operation& entry) {
   give_locks(piece, sessions);
   give_sessions(piece, sessions);
   give_expired(piece);
-  arcs_.give(group_, ++last_move_, std::move(piece));
+  arcs_->give(group_, ++last_move_, std::move(piece));
 }
 
 void LockModel::give_locks(Piece& piece, std::set<SessionId>& sessions) {
@@ -97,7 +97,7 @@ void LockModel::give_expired(Piece& piece) const {
 
 void LockModel::move_in(const Operation& entry) {
   const GroupId from(static_cast<std::uint32_t>(entry.session.value));
-  std::optional<Piece> piece = arcs_.take(group_, from, entry.target.value);
+  std::optional<Piece> piece = arcs_->take(group_, from, entry.target.value);
   if (!piece) return;
   last_token_ = std::max(last_token_, piece->last_token);
   for (const Piece::Session& session : piece->sessions) install(session);
