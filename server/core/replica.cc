@@ -219,7 +219,9 @@ void Replica::Impl::trim_log() {
     if (reign_->snapshot) upto = std::min(upto, reign_->snapshot->index);
   }
   log_.trim(upto, options_.log_bytes_max);
-  log_.trim(committed_, options_.log_bytes_max * kJoinerLogFactor);
+  const std::size_t snapshot_bytes = reign_ ? reign_->snapshot_bytes_max : 0;
+  log_.trim(committed_,
+            std::max(options_.log_bytes_max * kJoinerLogFactor, snapshot_bytes * kSnapshotLogFactor));
 }
 
 TimeMs Replica::Impl::next_tick() const {

@@ -26,9 +26,11 @@ inline constexpr TimeMs kResendDelayMs = 10;
 inline constexpr TimeMs backup_patience_ms(const ReplicaOptions& options) {
   return options.silence_timeout_ms * 3 / 2;
 }
-// A member that is catching up holds the log back to this many times log_bytes_max; beyond, it gets a (new)
-// snapshot.
+// A member that is catching up holds the log back to this many times log_bytes_max, or to this many times
+// what the largest snapshot took, if that is more: else a state that is large beside log_bytes_max would never
+// arrive. Beyond, it gets a (new) snapshot.
 inline constexpr std::size_t kJoinerLogFactor = 4;
+inline constexpr std::size_t kSnapshotLogFactor = 2;
 // More barriers than this at once are answered together.
 inline constexpr std::size_t kBarriersMax = 64;
 
@@ -84,8 +86,10 @@ struct Reign {
     LogIndex index;
     Epoch epoch;
     bool first_sent = false;
+    std::size_t bytes = 0;  // handed out
   };
   std::optional<Snapshot> snapshot;
+  std::size_t snapshot_bytes_max = 0;  // of the largest so far
 
   std::uint32_t lease_ms_wanted = 0;
   std::uint64_t era_wanted = 0;

@@ -75,6 +75,8 @@ void Replica::Impl::next_install(const MemberName& to, std::string chunk, bool l
   message.first = !std::exchange(snapshot.first_sent, true);
   message.last = last;
   message.chunk = std::move(chunk);
+  snapshot.bytes += message.chunk.size();
+  reign_->snapshot_bytes_max = std::max(reign_->snapshot_bytes_max, snapshot.bytes);
 }
 
 // --- counting and adding ---------------------------------------------------------------------------------

@@ -147,9 +147,16 @@ void waiter_ends(Simulation& sim) {
   work_on(sim);
 }
 
+GroupId busiest_group(const Simulation& sim) {
+  return *std::max_element(sim.groups().begin(), sim.groups().end(), [&](GroupId a, GroupId b) {
+    return sim.checks(a).committed() < sim.checks(b).committed();
+  });
+}
+
 // Cut off from the coordinator alone: a group whose set is whole goes on, even beyond the session's end.
 void coordinator_cut(Simulation& sim) {
-  const GroupId group = sim.groups().front();
+  sim.run_for(kSecond);
+  const GroupId group = busiest_group(sim);
   await_whole_set(sim, group);
   ServerProcess* primary = sim.primary_of(group);
   sim.network().cut(*primary, sim.ensemble());
@@ -161,12 +168,6 @@ void coordinator_cut(Simulation& sim) {
   sim.network().mend(*primary, sim.ensemble());
   sim.network().mend(sim.ensemble(), *primary);
   work_on(sim);
-}
-
-GroupId busiest_group(const Simulation& sim) {
-  return *std::max_element(sim.groups().begin(), sim.groups().end(), [&](GroupId a, GroupId b) {
-    return sim.checks(a).committed() < sim.checks(b).committed();
-  });
 }
 
 // Cut off from all routers alone: it gives its place to a backup that they reach. Where nobody asks for
@@ -199,7 +200,7 @@ void coordinator_gone(Simulation& sim) {
   for (GroupId group : sim.groups()) await_whole_set(sim, group);
   sim.ensemble().go_away();
   sim.run_for(2 * sim.shape().session_timeout_ms * kMs);
-  const GroupId group = sim.groups().front();
+  const GroupId group = busiest_group(sim);
   const std::uint64_t before = sim.checks(group).committed();
   sim.run_for(2 * kSecond);
   sim.require(sim.workload().all_asked() || sim.checks(group).committed() > before,

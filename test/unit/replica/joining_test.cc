@@ -140,6 +140,22 @@ TEST(ReplicaJoining, MemberWhoseNextBatchIsTrimmedAwayGetsAnotherSnapshot) {
   EXPECT_EQ(cluster.violation(), "");
 }
 
+// The state is many times what the log may keep, and grows by a batch with every chunk.
+TEST(ReplicaJoining, LargeStateArrivesWhileTheGroupIsBusy) {
+  Cluster cluster = started(2, short_log());
+  append_many(cluster, "s1", 300, std::string(100, 'a'));
+  for (const char* server : {"s3", "s4"}) cluster.start(server);
+  for (int batch = 0; batch < 600 && cluster.record().config.in_sync.size() < 4; ++batch) {
+    const std::string text = "b" + std::to_string(batch);
+    ASSERT_TRUE(cluster.append("s1", text));
+    for (int steps = 0; steps < 1'000 && !cluster.acknowledged(text); ++steps)
+      cluster.events().empty() ? cluster.pass(10) : cluster.deliver(0);
+  }
+  EXPECT_EQ(cluster.record().config.in_sync.size(), 4U) << cluster.describe();
+  EXPECT_EQ(cluster.snapshots(), 2U);
+  EXPECT_EQ(cluster.violation(), "");
+}
+
 TEST(ReplicaJoining, SnapshotWhoseChunkIsLostBeginsAnew) {
   Cluster cluster = started(2, short_log());
   append_many(cluster, "s1", 30, "a");
