@@ -163,12 +163,14 @@ void SessionCore::acquire_answered(Pending& op, const Answer& answer, std::uint6
     withdraw(op, now_ms, out);
     return;
   }
+  // A session that is over in the group that said so; but the wait may have gone to another one before.
+  const bool elsewhere = answer.status == Status::session_expired && sessions_.any_open();
   if (unwanted) {
+    if (elsewhere) return;  // its cancel decides
     complete_error(op, Status::cancelled, "", false, out);
   } else {
     complete(op, answer, answer.status == Status::stale, out);
-    // Its session is over in the group that said so; but the wait may have gone to another one before.
-    if (answer.status == Status::session_expired && sessions_.any_open()) return withdraw(op, now_ms, out);
+    if (elsewhere) return withdraw(op, now_ms, out);
   }
   finish(op.sequence);
 }

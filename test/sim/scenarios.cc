@@ -25,6 +25,12 @@ void frozen_primary(Simulation& sim) {
   work_on(sim);
 }
 
+GroupId busiest_group(const Simulation& sim) {
+  return *std::max_element(sim.groups().begin(), sim.groups().end(), [&](GroupId a, GroupId b) {
+    return sim.checks(a).committed() < sim.checks(b).committed();
+  });
+}
+
 // The n-th message of a kind that a process sends or gets ends its life there and then.
 template <class Matches>
 void die_at_message(Simulation& sim, ServerProcess& dying, bool as_sender, int which, Matches matches) {
@@ -49,7 +55,7 @@ bool carries_batches(const Message& message) {
 // heard.
 void death_before_answer(Simulation& sim) {
   for (int round = 0; round < 6; ++round) {
-    const GroupId group = sim.world().random.pick(sim.groups());
+    const GroupId group = busiest_group(sim);
     await_whole_set(sim, group);
     ServerProcess* primary = sim.primary_of(group);
     const int which = static_cast<int>(sim.world().random.below(4));
@@ -145,12 +151,6 @@ void waiter_ends(Simulation& sim) {
     sim.run_for(500 * kMs);
   }
   work_on(sim);
-}
-
-GroupId busiest_group(const Simulation& sim) {
-  return *std::max_element(sim.groups().begin(), sim.groups().end(), [&](GroupId a, GroupId b) {
-    return sim.checks(a).committed() < sim.checks(b).committed();
-  });
 }
 
 // Cut off from the coordinator alone: a group whose set is whole goes on, even beyond the session's end.

@@ -299,6 +299,21 @@ TEST_F(Moves, AWithdrawalThatMeetsTheEndOfASessionIsMadeOnceMore) {
   EXPECT_EQ(d.core.operations_under_way(), 0u);
 }
 
+TEST_F(Moves, AWithdrawnWaitThatIsToldTheEndOfItsSessionIsStillGivenBackByItsCancel) {
+  d.held("b", kToken, kThird);
+  Sequence waiting = d.acquire("a");
+  d.opened(waiting);
+  d.answer(waiting, Status::queued);
+  d.core.cancel(waiting, d.now, d.out);
+  d.take();
+  d.ended(kGroup);
+  Output out = d.take();
+  EXPECT_THAT(d.sent(out), ElementsAre("cancel a #4"));
+  d.answer(waiting, Status::session_expired);
+  d.answer(d.last_sent(out, OperationKind::cancel), Status::ok, FencingToken(kToken.value + 1), kOther);
+  EXPECT_THAT(d.sent(d.take()), ElementsAre("release a #5"));
+}
+
 TEST_F(Moves, AWaitThatIsToldQueuedByAnotherGroupBelongsToThatOne) {
   Sequence waiting = d.acquire("a");
   d.opened(waiting);
