@@ -154,7 +154,7 @@ struct GroupCore::Impl {
     RequestId request;
     GroupId from;
     std::uint64_t number = 0;
-    bool is_foreign = false;  // by the ring not this group's
+    OwnedArc arc;
   };
   // A group that asked which arcs this one has.
   struct Claimant {
@@ -173,7 +173,6 @@ struct GroupCore::Impl {
     TimeMs give_at_ms = 0;  // not before, by the limit of the rate
     std::vector<Arrival> arriving;
     std::vector<Claimant> claimants;
-    std::size_t foreign_arriving = 0;
     std::uint64_t done_noted = 0;  // the version of the ring for which the record was asked to say "done"
     TimeMs done_not_before_ms = 0;
     std::uint64_t arcs_moved = 0;

@@ -190,7 +190,10 @@ void GroupCore::Impl::drive_moves(const Instant& now) {
 
 bool GroupCore::Impl::has_nothing_to_give() const {
   return !moves_.plan_due && moves_.to_give.empty() && moves_.freezing == 0 && moves_.sendings.empty() &&
-         moves_.foreign_arriving == 0 && moves_.claims.empty();
+         moves_.claims.empty() &&
+         // By the ring of now: what is on its way into the log may have been this group's when it came.
+         std::all_of(moves_.arriving.begin(), moves_.arriving.end(),
+                     [this](const Arrival& arrival) { return is_ours(arrival.arc); });
 }
 
 void GroupCore::Impl::note_ring_done(TimeMs now) {
@@ -220,8 +223,8 @@ TimeMs GroupCore::Impl::next_move_ms() const {
 
 bool GroupCore::Impl::is_ours(const OwnedArc& arc) const {
   const std::vector<coordinator::Arc>& arcs = target_.arcs();
-  auto at =
-      std::find_if(arcs.begin(), arcs.end(), [&](const coordinator::Arc& a) { return a.end >= arc.begin; });
+  auto at = std::partition_point(arcs.begin(), arcs.end(),
+                                 [&](const coordinator::Arc& a) { return a.end < arc.begin; });
   return at != arcs.end() && at->group == group_ && at->end >= arc.end;
 }
 
@@ -286,16 +289,13 @@ void GroupCore::Impl::move_in(RequestId request, const Transfer& transfer, const
     op.resource = *transfer.state;
     collector_.add(op, Waiter());
   }
-  const bool is_foreign = !under_way && !is_ours(head.arc);
-  if (is_foreign) ++moves_.foreign_arriving;
-  moves_.arriving.push_back({request, transfer.from, transfer.number, is_foreign});
+  moves_.arriving.push_back({request, transfer.from, transfer.number, head.arc});
 }
 
 // A move_in was applied.
 void GroupCore::Impl::arc_taken(GroupId from, std::uint64_t number) {
   std::erase_if(moves_.arriving, [&](const Arrival& arrival) {
     if (arrival.from != from || arrival.number != number) return false;
-    if (arrival.is_foreign) --moves_.foreign_arriving;
     out_.arrivals.push_back({arrival.request, {}});
     return true;
   });

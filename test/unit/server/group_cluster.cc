@@ -190,13 +190,18 @@ void GroupCluster::set_ring(const coordinator::RingRecord& next) {
 }
 
 TransferReply GroupCluster::move_in(const std::string& server, const Transfer& transfer) {
-  const RequestId request(++requests_);
   if (!is_running(server)) return {Status::unavailable, "it is dead", 0, {}, 0};
-  core(server).move_in(request, transfer, now());
+  const RequestId request = begin_move_in(server, transfer);
   settle();
   auto arrival = arrivals_.find(request);
   return arrival == arrivals_.end() ? TransferReply{Status::unavailable, "no answer", 0, {}, 0}
                                     : arrival->second;
+}
+
+RequestId GroupCluster::begin_move_in(const std::string& server, const Transfer& transfer) {
+  const RequestId request(++requests_);
+  core(server).move_in(request, transfer, now());
+  return request;
 }
 
 void GroupCluster::answer_transfer(const Sent& sent, const TransferReply& reply) {

@@ -69,6 +69,7 @@ class GroupCluster {
   std::vector<Sent> take_transfers() { return std::exchange(transfers_, {}); }
   // Gives a transfer to a member, settles, and gives the answer; status unavailable when there is none.
   TransferReply move_in(const std::string& server, const Transfer& transfer);
+  RequestId begin_move_in(const std::string& server, const Transfer& transfer);  // and settles nothing
   void answer_transfer(const Sent& sent, const TransferReply& reply);
 
   // --- looking inside ---

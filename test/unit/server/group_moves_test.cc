@@ -294,6 +294,21 @@ TEST_F(GroupMoves, AGroupThatIsThroughTakesAnArcThatIsNotItsOnlyWhenItsRecordSay
   EXPECT_EQ(held(one_), 100U);
 }
 
+TEST_F(GroupMoves, AGroupIsNotThroughWhileAnArcArrivesThatIsNotItsAnyMore) {
+  lock_names(100);
+  add_two();
+  const GroupCluster::Sent sent = next_arc(one_, two_);
+  two_.begin_move_in(two_.primary(), sent.transfer);
+  abort();
+  EXPECT_GT(share(two_), 0);
+  EXPECT_NE(two_.config().ring_done, ring_.version);
+  one_.answer_transfer(sent, {});
+  carry();
+  EXPECT_TRUE(through());
+  EXPECT_EQ(share(two_), 0);
+  EXPECT_EQ(held(one_), 100U);
+}
+
 TEST_F(GroupMoves, ATransferOfAnotherVersionOfTheRingIsRefused) {
   lock_names(100);
   add_two();
