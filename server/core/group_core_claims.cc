@@ -128,8 +128,8 @@ TransferReply GroupCore::Impl::claim_reply() const {
 }
 
 // Answered when the log has it. When this group has begun anew as well, neither knows who had the arcs
-// between the two: those that are its own by the ring it takes at once, unless the other has taken them by
-// now.
+// between the two, and nobody has: the group with the smaller number takes them, unless the other has by now.
+// Not by the ring, which may be another one when the other decides.
 void GroupCore::Impl::claim(RequestId request, const Transfer& transfer) {
   const auto reply = [&](TransferReply told) { out_.arrivals.push_back({request, std::move(told)}); };
   std::vector<OwnedArc> theirs;
@@ -140,10 +140,8 @@ void GroupCore::Impl::claim(RequestId request, const Transfer& transfer) {
   for (const auto& [group, missing] : table_->missing()) {
     auto attempt = moves_.claims.find(group);
     if (group != transfer.from || (attempt != moves_.claims.end() && attempt->second.succeeded)) continue;
-    std::vector<OwnedArc> others = theirs;
-    for (const coordinator::Arc& arc : target_.arcs())
-      if (arc.group != group_) add_arc(others, {arc.begin, arc.end});
-    const std::string ours = encode_arcs(without(missing, others));
+    if (transfer.from < group_) continue;
+    const std::string ours = encode_arcs(without(missing, theirs));
     Operation take;
     take.kind = OperationKind::take_arcs;
     take.target = Sequence(group.value);

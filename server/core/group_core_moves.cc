@@ -184,7 +184,7 @@ void GroupCore::Impl::drive_moves(const Instant& now) {
   while (give_next(now)) {
   }
   send_transfers(now.ms);
-  send_claims(now.ms);
+  if (are_arcs_known) send_claims(now.ms);
   note_ring_done(now.ms);
 }
 

@@ -403,7 +403,38 @@ TEST_F(LostWhileTheRingChanges, TheDestinationTakesWhatTheSourceHasGivenOrWasGiv
   expect_one_owner_each();
 }
 
-TEST_F(LostWhileTheRingChanges, BothDivideTheArcsByTheRingToBe) {
+TEST_F(LostWhileTheRingChanges, BothAgreeThoughTheRingIsTurnedRoundWhileTheyAsk) {
+  begin_change_and_carry(50);
+  lose(one_);
+  lose(two_);
+  const auto claim_of = [this](GroupCluster& group) {
+    GroupCluster::Sent claim;
+    for (int i = 0; i < 300 && claim.by.empty(); ++i) {
+      pass_ms(10);
+      for (const GroupCluster::Sent& sent : group.take_transfers())
+        if (sent.transfer.number == kClaim) claim = sent;
+    }
+    EXPECT_FALSE(claim.by.empty());
+    return claim;
+  };
+  const GroupCluster::Sent ones = claim_of(one_);
+  GroupCluster::Sent twos = claim_of(two_);
+  pass_ms(3'000);
+  const TransferReply to_one = two_.move_in(two_.primary(), ones.transfer);
+  ASSERT_TRUE(to_one.ok());
+  abort();
+  twos.transfer.ring_version = ring_.version;
+  const TransferReply to_two = one_.move_in(one_.primary(), twos.transfer);
+  ASSERT_TRUE(to_two.ok());
+  one_.answer_transfer(ones, to_one);
+  two_.answer_transfer(twos, to_two);
+  expect_one_owner_each();
+  carry();
+  EXPECT_TRUE(through());
+  expect_one_owner_each();
+}
+
+TEST_F(LostWhileTheRingChanges, ThoughBothDoEachArcHasOneOwner) {
   lock_names(100);
   begin_change_and_carry(50);
   lose(one_);
