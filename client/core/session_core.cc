@@ -397,7 +397,9 @@ void SessionCore::connected(std::uint64_t now_ms, Output& out) {
     Pending& op = *at->second;
     if (op.doubtful) {
       give_up(op, out, now_ms);
-    } else if (op.stage != Stage::withdrawn && op.stage != Stage::granted) {
+    } else if (op.stage == Stage::withdrawn) {
+      cancel_unless_under_way(op, now_ms, out);
+    } else if (op.stage != Stage::granted) {
       op.retry_at_ms = 0;
       if (!op.unanswered) send(op, now_ms, out);
     }

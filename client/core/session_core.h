@@ -280,6 +280,7 @@ class SessionCore {
   bool retry_later(Pending& op, const Answer& answer, std::uint64_t now_ms);
   void withdraw(Pending& acquire, std::uint64_t now_ms, Output& out);
   Pending& send_cancel(Pending& acquire, std::uint64_t now_ms, Output& out);
+  void cancel_unless_under_way(Pending& acquire, std::uint64_t now_ms, Output& out);
   Pending& give_back(const Operation& acquired, FencingToken token, GroupId group, std::uint64_t now_ms,
                      Output& out);
   void complete(Pending& op, Answer answer, bool outcome_unknown, Output& out);

@@ -119,7 +119,7 @@ void SessionCore::acquire_answered(Pending& op, const Answer& answer, std::uint6
     op.group = answer.group;
     op.in_line_ms = now_ms;
     if (moved) renew_there(answer.group, now_ms, out);
-    if (unwanted) return;
+    if (unwanted) return cancel_unless_under_way(op, now_ms, out);
     op.stage = Stage::queued;
     op.doubtful = false;
     op.give_up_at_ms = 0;
@@ -156,7 +156,7 @@ void SessionCore::acquire_answered(Pending& op, const Answer& answer, std::uint6
     return;
   }
   if (no_way(answer.status)) {
-    if (unwanted) return;  // its cancel decides
+    if (unwanted) return cancel_unless_under_way(op, now_ms, out);
     Answer told = answer;
     told.status = Status::unavailable;
     complete(op, std::move(told), true, out);
@@ -166,7 +166,7 @@ void SessionCore::acquire_answered(Pending& op, const Answer& answer, std::uint6
   // A session that is over in the group that said so; but the wait may have gone to another one before.
   const bool elsewhere = answer.status == Status::session_expired && sessions_.any_open();
   if (unwanted) {
-    if (elsewhere) return;  // its cancel decides
+    if (elsewhere) return cancel_unless_under_way(op, now_ms, out);
     complete_error(op, Status::cancelled, "", false, out);
   } else {
     complete(op, answer, answer.status == Status::stale, out);
@@ -231,6 +231,13 @@ void SessionCore::cancel_answered(Pending& op, const Answer& answer, std::uint64
     if (answer.status == Status::session_expired && !op.again && sessions_.any_open()) {
       // Its wait may be in another group by now.
       send_cancel(acquire, now_ms, out).again = true;
+      finish(own);
+      return;
+    }
+    if (answer.status == Status::session_expired && acquire.unanswered) {
+      // What is cancelled may be on its way to another group, where a session begins with it: what is said of
+      // it decides.
+      complete_error(acquire, Status::cancelled, "", false, out);
       finish(own);
       return;
     }
@@ -358,6 +365,11 @@ SessionCore::Pending& SessionCore::send_cancel(Pending& acquire, std::uint64_t n
   acquire.helper = cancel.sequence;
   send(cancel, now_ms, out);
   return cancel;
+}
+
+// Of a withdrawn acquire.
+void SessionCore::cancel_unless_under_way(Pending& acquire, std::uint64_t now_ms, Output& out) {
+  if (!operations_.contains(acquire.helper.value)) send_cancel(acquire, now_ms, out);
 }
 
 SessionCore::Pending& SessionCore::give_back(const Operation& acquired, FencingToken token, GroupId group,

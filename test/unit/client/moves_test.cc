@@ -314,6 +314,24 @@ TEST_F(Moves, AWithdrawnWaitThatIsToldTheEndOfItsSessionIsStillGivenBackByItsCan
   EXPECT_THAT(d.sent(d.take()), ElementsAre("release a #5"));
 }
 
+TEST_F(Moves, AWithdrawnWaitThatComesToAnotherGroupAfterItsCancelIsCancelledThere) {
+  Sequence waiting = d.acquire("a");
+  d.opened(waiting);
+  d.core.cancel(waiting, d.now, d.out);
+  Output out = d.take();
+  Sequence cancel = d.last_sent(out, OperationKind::cancel);
+  d.ended(kGroup);
+  d.take();
+  d.answer(cancel, Status::session_expired);
+  out = d.take();
+  EXPECT_EQ(d.core.operations_under_way(), 1u) << "the router has it still";
+  d.answer(waiting, Status::queued, {}, kOther);
+  out = d.take();
+  EXPECT_THAT(d.sent(out), ElementsAre("cancel a #3"));
+  d.answer(d.last_sent(out, OperationKind::cancel), Status::cancelled, {}, kOther);
+  EXPECT_EQ(d.core.operations_under_way(), 0u);
+}
+
 TEST_F(Moves, AWaitThatIsToldQueuedByAnotherGroupBelongsToThatOne) {
   Sequence waiting = d.acquire("a");
   d.opened(waiting);
