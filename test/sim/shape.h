@@ -26,8 +26,9 @@ struct SimulationOptions {
 struct Shape {
   std::uint32_t servers = 3;
   std::uint32_t groups = 1;
-  std::uint32_t spare_groups = 0;     // of these: not in the ring at first
-  std::vector<double> weights = {1};  // that groups in the ring may have; all have the first at first
+  std::uint32_t spare_groups = 0;  // of these: not in the ring at first
+  // That groups in the ring may have; all have the first at first. Small: few arcs, which cost little.
+  std::vector<double> weights = {0.05};
   std::uint32_t routers = 2;
   std::uint32_t clients = 8;
   std::uint32_t ttl_ms = 2'000;

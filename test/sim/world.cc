@@ -7,18 +7,28 @@
 namespace dlm::sim {
 
 void World::at(TimeUs when, Task task) {
-  heap_.push_back({std::max(when, now_), ++events_, std::move(task)});
+  std::size_t place = tasks_.size();
+  if (free_.empty()) {
+    tasks_.push_back(std::move(task));
+  } else {
+    place = free_.back();
+    free_.pop_back();
+    tasks_[place] = std::move(task);
+  }
+  heap_.push_back({std::max(when, now_), ++events_, place});
   std::push_heap(heap_.begin(), heap_.end(), later);
 }
 
 bool World::step() {
   if (heap_.empty()) return false;
   std::pop_heap(heap_.begin(), heap_.end(), later);
-  Event event = std::move(heap_.back());
+  const Event event = heap_.back();
   heap_.pop_back();
+  const Task task = std::exchange(tasks_[event.task], nullptr);
+  free_.push_back(event.task);
   now_ = event.when;
   ++steps_;
-  event.task();
+  task();
   return true;
 }
 

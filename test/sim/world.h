@@ -67,7 +67,7 @@ class World {
   struct Event {
     TimeUs when;
     std::uint64_t number;
-    Task task;
+    std::size_t task;  // its place among tasks_
   };
   static bool later(const Event& a, const Event& b) {
     return a.when != b.when ? a.when > b.when : a.number > b.number;
@@ -77,6 +77,8 @@ class World {
   std::uint64_t events_ = 0;
   std::uint64_t steps_ = 0;
   std::vector<Event> heap_;
+  std::vector<Task> tasks_;
+  std::vector<std::size_t> free_;  // places among tasks_
 };
 
 }  // namespace dlm::sim
