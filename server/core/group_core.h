@@ -55,7 +55,8 @@ struct GroupOptions {
   std::size_t batch_bytes_max = 2u << 20;
   std::size_t expiries_per_turn_max = 4'096;
   std::size_t snapshot_chunk_bytes = 256u << 10;
-  std::size_t moves_under_way_max = 4;       // arcs given away at a time
+  std::size_t moves_under_way_max = 8;       // arcs given away at a time
+  std::uint32_t move_pause_ms = 20;          // from when some are given to when more are
   std::size_t move_locks_max = 1'000;        // in a piece of an arc, about
   std::uint32_t list_limit_max = 1'000;      // locks in a page
   std::uint32_t waiters_listed_max = 1'000;  // of one lock

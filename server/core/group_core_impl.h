@@ -170,7 +170,8 @@ struct GroupCore::Impl {
         claims;                // groups that may have arcs of ours; succeeded: that is about to be logged
     std::size_t freezing = 0;  // entries that are not applied
     std::map<std::uint64_t, Sending> sendings;
-    TimeMs give_at_ms = 0;  // not before, by the limit of the rate
+    TimeMs give_at_ms = 0;  // not before
+    TimeMs looked_ms = 0;   // when it was looked last whether something can be given
     std::vector<Arrival> arriving;
     std::vector<Claimant> claimants;
     std::uint64_t done_noted = 0;  // the version of the ring for which the record was asked to say "done"

@@ -181,8 +181,12 @@ void GroupCore::Impl::drive_moves(const Instant& now) {
   // primary paused (alone, without the coordinator).
   const bool are_arcs_known = moves_.freezing == 0 && replica_.applied_index() >= moves_.known_from;
   if (moves_.plan_due && are_arcs_known) plan_moves();
-  while (give_next(now)) {
-  }
+  moves_.looked_ms = now.ms;
+  bool gave = false;
+  while (give_next(now)) gave = true;
+  // Together they cost little more than one, and between them the group is its clients'.
+  if (gave && ring_.locks_per_s_max == 0)
+    moves_.give_at_ms = std::max(moves_.give_at_ms, now.ms + options_.move_pause_ms);
   send_transfers(now.ms);
   if (are_arcs_known) send_claims(now.ms);
   note_ring_done(now.ms);
@@ -212,8 +216,9 @@ TimeMs GroupCore::Impl::next_move_ms() const {
   for (const auto& [group, asked] : moves_.asked) consider(asked);
   for (const auto& [group, claim] : moves_.claims) consider(claim);
   for (const auto& [number, sending] : moves_.sendings) consider(sending.attempt);
-  const bool waits_for_rate = moves_.give_at_ms != 0 && moves_.sendings.empty() && moves_.freezing == 0;
-  if (waits_for_rate && !moves_.to_give.empty() && !ring_.paused) next = std::min(next, moves_.give_at_ms);
+  // Perhaps nothing may be given then, but it is not asked again before something else happens.
+  const bool waits = moves_.give_at_ms > moves_.looked_ms && !moves_.to_give.empty() && !ring_.paused;
+  if (waits) next = std::min(next, moves_.give_at_ms);
   if (ring_.changing() && moves_.done_noted != ring_.version && moves_.done_not_before_ms != 0)
     next = std::min(next, moves_.done_not_before_ms);
   return next;

@@ -27,8 +27,8 @@ inline constexpr TimeMs backup_patience_ms(const ReplicaOptions& options) {
   return options.silence_timeout_ms * 3 / 2;
 }
 // A member that is catching up holds the log back to this many times log_bytes_max, or to this many times
-// what the largest snapshot took, if that is more: else a state that is large beside log_bytes_max would never
-// arrive. Beyond, it gets a (new) snapshot.
+// what the largest snapshot took, if that is more: else a state that is large beside log_bytes_max would
+// never arrive. Beyond, it gets a (new) snapshot.
 inline constexpr std::size_t kJoinerLogFactor = 4;
 inline constexpr std::size_t kSnapshotLogFactor = 2;
 // More barriers than this at once are answered together.

@@ -16,6 +16,7 @@
 #include <thread>
 #include <vector>
 
+#include "dlm/client.h"
 #include "test/bench/load.h"
 #include "test/bench/processes.h"
 

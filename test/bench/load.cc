@@ -1,7 +1,13 @@
 #include "test/bench/load.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "dlm/client.h"
 
 namespace dlm::bench {
 namespace {
@@ -26,45 +32,76 @@ std::uint64_t now_us() {
   return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(now).count());
 }
 
-Load::Load(const std::vector<std::string>& routers, int clients) {
-  for (int i = 0; i < clients; ++i) {
-    std::vector<std::string> preferred = routers;
-    std::rotate(preferred.begin(), preferred.begin() + i % static_cast<int>(routers.size()), preferred.end());
-    Worker& worker = *workers_.emplace_back(std::make_unique<Worker>());
-    worker.thread = std::jthread(
-        [this, &worker, preferred, i](const std::stop_token& stop) { run(worker, preferred, i, stop); });
+// One client's loop; its steps run on the shared I/O thread, the first on whoever starts it.
+struct Load::Worker {
+  Worker(ClientOptions options, int number)
+      : name("load/" + std::to_string(number)), client(std::move(options)) {}
+
+  void take() {
+    if (stopped) return ended();
+    client.start_acquire(name, {}, [this](Result<Lock> lock) { taken(std::move(lock)); });
   }
+
+  void taken(Result<Lock> lock) {
+    if (!lock) {
+      failed(lock.error().message);
+      return take();
+    }
+    const FencingToken token = lock->token();
+    if (token <= last) failed(name + ": a token is not above the one before");
+    last = token;
+    held = std::move(*lock);
+    held->start_release([this](const Result<ReleaseInfo>& released) { given_back(released); });
+  }
+
+  void given_back(const Result<ReleaseInfo>& released) {
+    if (released) {
+      const std::lock_guard guard(mutex);
+      successes_us.push_back(now_us());
+    } else {
+      failed(released.error().message);
+    }
+    take();
+  }
+
+  void failed(const std::string& message) {
+    const std::lock_guard guard(mutex);
+    error = message;
+  }
+
+  void ended() {
+    done = true;
+    done.notify_all();
+  }
+
+  const std::string name;
+  std::mutex mutex;
+  std::vector<std::uint64_t> successes_us;  // of releases: a lock was held and given back
+  std::string error;
+  FencingToken last;
+  std::optional<Lock> held;
+  std::atomic<bool> stopped = false;
+  std::atomic<bool> done = false;
+  Client client;  // ends first
+};
+
+Load::Load(const std::vector<std::string>& routers, int clients) {
+  const IoThread thread;
+  for (int i = 0; i < clients; ++i) {
+    ClientOptions options;
+    options.routers = routers;
+    std::rotate(options.routers.begin(), options.routers.begin() + i % static_cast<int>(routers.size()),
+                options.routers.end());
+    options.request_timeout = std::chrono::milliseconds(30'000);
+    options.io_thread = thread;
+    workers_.push_back(std::make_unique<Worker>(std::move(options), i));
+  }
+  for (const auto& worker : workers_) worker->take();
 }
 
 Load::~Load() {
-  for (const auto& worker : workers_) worker->thread.request_stop();
-}
-
-void Load::run(Worker& worker, std::vector<std::string> routers, int number, const std::stop_token& stop) {
-  ClientOptions options;
-  options.routers = std::move(routers);
-  options.request_timeout = std::chrono::milliseconds(30'000);
-  Client client(options);
-  const std::string name = "load/" + std::to_string(number);
-  FencingToken last;
-  while (!stop.stop_requested()) {
-    Result<Lock> lock = client.acquire(name);
-    if (!lock) {
-      const std::lock_guard guard(worker.mutex);
-      worker.error = lock.error().message;
-      continue;
-    }
-    const FencingToken token = lock->token();
-    const auto released = lock->release();
-    const std::lock_guard guard(worker.mutex);
-    if (token <= last) worker.error = name + ": a token is not above the one before";
-    last = token;
-    if (released) {
-      worker.successes_us.push_back(now_us());
-    } else {
-      worker.error = released.error().message;
-    }
-  }
+  for (const auto& worker : workers_) worker->stopped = true;
+  for (const auto& worker : workers_) worker->done.wait(false);
 }
 
 Gap Load::longest_gap(std::uint64_t from_us, std::uint64_t to_us) const {

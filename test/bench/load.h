@@ -2,15 +2,10 @@
 // Tokens that do not grow are errors.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
-#include <thread>
 #include <vector>
-
-#include "dlm/client.h"
 
 namespace dlm::bench {
 
@@ -25,7 +20,8 @@ struct Gap {
 
 class Load {
  public:
-  // Client i prefers router i modulo their number, and goes to the others when that is gone.
+  // All on one I/O thread, so that they leave the processors to what is measured. Client i prefers router i
+  // modulo their number, and goes to the others when that is gone.
   Load(const std::vector<std::string>& routers, int clients);
   ~Load();
   Load(const Load&) = delete;
@@ -37,13 +33,7 @@ class Load {
   std::string errors() const;
 
  private:
-  struct Worker {
-    mutable std::mutex mutex;
-    std::vector<std::uint64_t> successes_us;  // of releases: a lock was held and given back
-    std::string error;
-    std::jthread thread;
-  };
-  void run(Worker& worker, std::vector<std::string> routers, int number, const std::stop_token& stop);
+  struct Worker;
 
   std::vector<std::unique_ptr<Worker>> workers_;
 };

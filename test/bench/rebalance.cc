@@ -20,6 +20,7 @@
 #include <utility>
 #include <vector>
 
+#include "dlm/client.h"
 #include "test/bench/load.h"
 #include "test/bench/processes.h"
 
@@ -220,7 +221,8 @@ class Bench {
     for (const RingReport::Flow& flow : begun->flows) outcome.locks += flow.locks;
     std::vector<std::string> dead;
     if (options_.kill) dead = kill_primaries(*begun);
-    while (ring().changing) pause_ms(20);
+    // A router may not have heard of it yet.
+    for (RingReport now = *begun; now.version <= begun->version || now.changing; now = ring()) pause_ms(20);
     const std::uint64_t to_us = now_us();
     const Gap during = load_.longest_gap(from_us, to_us);
     outcome.seconds = static_cast<double>(to_us - from_us) / 1e6;

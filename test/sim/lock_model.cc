@@ -102,7 +102,7 @@ void LockModel::apply(const Operation& entry) {
       return take_arcs(entry);
     case OperationKind::let_arcs:
       return arcs_->let(group_, GroupId(static_cast<std::uint32_t>(entry.target.value)),
-                       entry.acked_below.value);
+                        entry.acked_below.value);
     default:
       return serve(entry);
   }

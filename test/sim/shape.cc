@@ -53,6 +53,7 @@ void draw_ring(Shape& shape, bool in_scenario, Random& random) {
   shape.group.moves_under_way_max = one_of<std::size_t>(random, {1, 4, 64});
   // Stories need moves that take more than a moment.
   if (in_scenario) shape.group.moves_under_way_max = one_of<std::size_t>(random, {1, 4});
+  shape.group.move_pause_ms = one_of<std::uint32_t>(random, {0, 0, 20});
   shape.group.move_locks_max = one_of<std::size_t>(random, {1, 3, 1'000});
 }
 
