@@ -262,6 +262,29 @@ TEST_F(GroupMoves, ARateIsKept) {
   EXPECT_GE(one_.now_ms() - begun, (held(two_) - 10) * 100);
 }
 
+TEST_F(GroupMoves, BetweenBurstsOfArcsTheGroupIsItsClients) {
+  add_two();
+  // The arcs that are given without time passing; all of them arrive.
+  const auto burst = [this] {
+    std::size_t arcs = 0;
+    for (bool idle = false; !idle;) {
+      idle = true;
+      for (const GroupCluster::Sent& sent : one_.take_transfers()) {
+        idle = false;
+        arcs += sent.transfer.number != 0 ? 1 : 0;
+        one_.answer_transfer(sent, two_.move_in(two_.primary(), sent.transfer));
+      }
+    }
+    return arcs;
+  };
+  const GroupOptions options;
+  EXPECT_EQ(burst(), options.moves_under_way_max);
+  pass_ms(options.move_pause_ms - 1);
+  EXPECT_EQ(burst(), 0U);
+  pass_ms(1);
+  EXPECT_EQ(burst(), options.moves_under_way_max);
+}
+
 TEST_F(GroupMoves, AnAbortedChangeBringsAllBack) {
   lock_names(200);
   add_two();
