@@ -211,6 +211,21 @@ TEST_F(Checker, CatchesACountThatOnlyAQueryShows) {
   EXPECT_THAT(broken(), ElementsAre("count"));
 }
 
+TEST_F(Checker, CatchesALowerCountWhileTheHoldIsTrusted) {
+  granted("a", 0, 10, 1, 1);
+  granted("a", 20, 30, 1, 2);
+  held(40, 50, "a", 1, 1);
+  EXPECT_THAT(broken(), ElementsAre("count"));
+}
+
+// A lost hold is given back by the library, one acquisition at a time.
+TEST_F(Checker, AcceptsALowerCountWhenTheHoldIsNotTrustedAnyMore) {
+  granted("a", 0, 10, 1, 1);
+  granted("a", 20, 30, 1, 2);
+  held(60'040, 60'050, "a", 1, 1);
+  EXPECT_THAT(broken(), IsEmpty());
+}
+
 TEST_F(Checker, CatchesAGrantAfterATimeout) {
   acquire("a", 0, 100, Outcome::timeout);
   held(110, 120, "a", 1);
