@@ -193,6 +193,17 @@ Holds find_holds(const std::vector<Record>& records, const Context& context, con
       Follower(claimed[client], context, options, found).follow(of_resource);
     }
   }
+  std::map<std::pair<std::string, ClaimKey>, std::int64_t> first;
+  for (const Claim& claim : context.claims) {
+    const std::int64_t until_ns = claim.until_ns - options.clock_tolerance_ns;
+    auto [at, is_new] = first.try_emplace({claim.client, {claim.resource, claim.token}}, until_ns);
+    if (!is_new) at->second = std::min(at->second, until_ns);
+  }
+  for (Hold& hold : found.holds) {
+    hold.whole_until_ns = hold.sure_until_ns;
+    auto at = first.find({hold.client, {hold.resource, hold.token}});
+    if (at != first.end()) hold.whole_until_ns = std::min(hold.whole_until_ns, at->second);
+  }
   return found;
 }
 

@@ -32,6 +32,9 @@ struct Hold {
   LockMode mode = LockMode::exclusive;
   Record acquired;                 // the acquire that gave it
   std::int64_t sure_until_ns = 0;  // it certainly did not end before
+  // The first of its acquisitions that its client did not trust any more ended then: the library gives it
+  // back.
+  std::int64_t whole_until_ns = 0;
   // When its end was acknowledged; INT64_MAX: never.
   std::int64_t released_ns = INT64_MAX;
   std::vector<CountStep> counts;

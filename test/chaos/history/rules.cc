@@ -99,9 +99,9 @@ bool count_possible(const Hold& hold, const Record& query) {
     if (step.sure_ns < query.call_ns) before = step.count;
   }
   if (query.count == before) return true;
-  // Its client does not trust it any more and gives it back, acquisition by acquisition, which nobody writes
-  // down.
-  if (query.return_ns > hold.sure_until_ns && query.count < before) return true;
+  // What its client does not trust any more its library gives back, acquisition by acquisition, which nobody
+  // writes down.
+  if (query.return_ns > hold.whole_until_ns && query.count < before) return true;
   return std::any_of(hold.counts.begin(), hold.counts.end(), [&](const CountStep& step) {
     return step.count == query.count && step.from_ns <= query.return_ns && step.sure_ns >= query.call_ns;
   });
