@@ -15,7 +15,7 @@ using server::MemberName;
 
 namespace {
 
-constexpr std::uint64_t kFingerprintEvery = 48;  // log entries
+constexpr std::uint64_t kFingerprintEvery = 32;  // log entries
 
 std::uint64_t hash_of(std::string_view bytes, std::uint64_t hash = 0xcbf29ce484222325U) {
   for (char c : bytes) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
