@@ -19,6 +19,7 @@ void ReplicaOutput::clear() {
   appends.clear();
   cancel_snapshots.clear();
   begin_snapshots.clear();
+  log_writes.clear();
   propose.reset();
   touch_coordinator = false;
 }
@@ -85,7 +86,11 @@ void Replica::Impl::adopt_record(const VersionedConfig& config, ReplicaOutput& o
   if (reign_) end_reign(out);
   epoch_ = config.config.epoch;
   leader_ = config.config.primary;
-  if (leader_ == options_.self) {
+  if (leader_ == options_.self && epoch_ <= led_) {
+    // It led in an earlier life. What it sent then may lie with others and not here, so that it may take up the
+    // place only in another epoch.
+    set_role(Role::backup, out);
+  } else if (leader_ == options_.self) {
     // One that has the log of this era already (it was given the place, and the record comes late) goes on
     // with it.
     const bool is_of_era = committed_.value >> coordinator::kEraShift >= config_.config.era;
@@ -249,7 +254,9 @@ TimeMs Replica::Impl::next_tick() const {
 
 // --- public ----------------------------------------------------------------------------------------------
 
-Replica::Replica(const ReplicaOptions& options) : impl_(std::make_unique<Impl>(options)) {}
+Replica::Replica(const ReplicaOptions& options) : Replica(options, RecoveredLog{}) {}
+Replica::Replica(const ReplicaOptions& options, RecoveredLog&& log)
+    : impl_(std::make_unique<Impl>(options, std::move(log))) {}
 Replica::~Replica() = default;
 
 void Replica::on_view(const VersionedConfig& config, const std::vector<MemberName>& alive, TimeMs now,
@@ -301,9 +308,19 @@ void Replica::on_link_down(const MemberName& member, bool gone, TimeMs now, Repl
   impl_->advance(out);
 }
 
+void Replica::on_durable(std::uint64_t records, TimeMs now, ReplicaOutput& out) {
+  impl_->see(now);
+  impl_->on_durable(records);
+  impl_->advance(out);
+}
+
+std::uint64_t Replica::log_records() const {
+  return impl_->records_;
+}
+
 bool Replica::append(std::string entries, TimeMs now, LogIndex& index, ReplicaOutput& out) {
   impl_->see(now);
-  const bool appended = impl_->append(std::move(entries), index);
+  const bool appended = impl_->append(std::move(entries), index, out);
   impl_->advance(out);
   return appended;
 }
@@ -323,7 +340,8 @@ void Replica::set_epoch_entries(std::string entries, TimeMs now, ReplicaOutput& 
   impl_->see(now);
   if (impl_->role_ == Role::preparing && !impl_->reign_->epoch_entries) {
     const LogIndex index = impl_->log_.last_index().next();
-    impl_->log_.append({index, impl_->epoch_, std::make_shared<const std::string>(std::move(entries))});
+    impl_->append_to_log({index, impl_->epoch_, std::make_shared<const std::string>(std::move(entries))},
+                         out);
     impl_->reign_->epoch_entries = index;
   }
   impl_->advance(out);

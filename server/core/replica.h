@@ -24,6 +24,7 @@
 #include "coordinator/core/group_config.h"
 #include "schema/limits.h"
 #include "schema/types.h"
+#include "server/core/log_record.h"
 
 namespace dlm::server {
 
@@ -49,12 +50,9 @@ struct ReplicaOptions {
   std::size_t append_bytes_max = 4u << 20;
   std::uint32_t lease_ms_first =
       kSessionTtlMsDefault;  // lease_ms_max of the group's first record: usual leases need no write
-};
-
-struct Batch {
-  LogIndex index;
-  Epoch epoch;
-  std::shared_ptr<const std::string> entries;  // entry_codec; shared by log and messages
+  // Nothing counts as had before on_durable() said so, and a restart begins with what was durable, under the
+  // same name. Else memory is all there is.
+  bool durable = false;
 };
 
 // Primary → member. Each expects one AppendReply (or a report that the link failed); at most one is out per
@@ -91,6 +89,8 @@ struct AppendReply {
   bool accepted = false;
   LogIndex last_index;
   bool asked = false;  // routers ask this member, which is not primary; filled in by who hears them
+  // Not sent: the reply must not leave before on_durable() has been told of this many records.
+  std::uint64_t after_records = 0;
 };
 
 enum class Role {
@@ -123,6 +123,9 @@ struct ReplicaOutput {
   // Replies to messages just received, and messages to send. Send only after the above.
   std::vector<AppendReply> replies;
   std::vector<Append> appends;
+  // To be made durable, in order, while the messages are under way; see on_durable(). A LogReset that is not
+  // empty only after a snapshot of the state at its index. None unless ReplicaOptions::durable.
+  std::vector<LogRecord> log_writes;
   // Drop the snapshot begun for this member, if it is not all handed out.
   std::vector<MemberName> cancel_snapshots;
   // Begin a snapshot of the applied state for this member: the shell takes it from the table now (so it is of
@@ -140,6 +143,8 @@ struct ReplicaOutput {
 class Replica {
  public:
   explicit Replica(const ReplicaOptions& options);
+  // One that was durable and goes on under its name, with the state applied at `log.base`.
+  Replica(const ReplicaOptions& options, RecoveredLog&& log);
   ~Replica();
   Replica(const Replica&) = delete;
   Replica& operator=(const Replica&) = delete;
@@ -168,6 +173,11 @@ class Replica {
   // connections, so its process is dead and nobody waits for a timeout. Without `gone` what was out is sent
   // again soon.
   void on_link_down(const MemberName& member, bool gone, TimeMs now, ReplicaOutput&);
+
+  // --- the log on disk -----------------------------------------------------------------------------------
+  // The first `records` of all log_writes so far are durable.
+  void on_durable(std::uint64_t records, TimeMs now, ReplicaOutput&);
+  std::uint64_t log_records() const;  // of all log_writes so far
 
   // --- the primary's own work ----------------------------------------------------------------------------
   // Appends one batch of entries (when can_append(), else ignored with false) and returns its index via

@@ -86,13 +86,14 @@ AppendReply Replica::Impl::on_append(const MemberName& from, const Append& messa
     if (matched <= log_.base_index()) continue;
     if (matched <= log_.last_index()) {
       if (log_.epoch_at(matched) == batch.epoch) continue;
-      log_.truncate_after(
-          LogIndex(matched.value - 1));  // an uncommitted end that an older primary left; see match()
+      // An uncommitted end that an older primary left; see match().
+      truncate_log_after(LogIndex(matched.value - 1));
     }
-    log_.append(batch);
+    append_to_log(batch, out);
   }
   commit_to(std::min(message.committed, matched), out);
   reply.accepted = true;
+  reply.after_records = records_;
   reply.last_index = matched;
   return reply;
 }
@@ -127,9 +128,8 @@ AppendReply Replica::Impl::on_install(const MemberName& from, const Install& mes
   incoming_ = Incoming{message.index, message.index_epoch, !message.last, message.epoch, message.round};
   reply.accepted = true;
   if (message.last) {
-    log_.reset(message.index, message.index_epoch);
-    committed_ = message.index;
-    out.apply.clear();  // older batches, which the snapshot contains
+    reset_log({message.index, message.index_epoch, false}, out);
+    reply.after_records = records_;
     out.snapshot_installed = true;
     reply.last_index = message.index;
   }
@@ -144,6 +144,7 @@ void Replica::Impl::watch_primary_anew() {
 }
 
 bool Replica::Impl::primary_is_lost() const {
+  if (config_.config.primary == options_.self) return true;  // in an earlier life
   return primary_gone_ || now_ms_ >= heard_at_ms_ + backup_patience_ms(options_) ||
          !is_alive(config_.config.primary);
 }
@@ -154,7 +155,7 @@ TimeMs Replica::Impl::takeover_at_ms() const {
   if (lost_since_ms_ == kNever) return kNever;
   TimeMs turn = 0;
   for (const MemberName& member : config_.config.in_sync) {
-    if (member == options_.self) break;
+    if (member == options_.self || config_.config.primary == options_.self) break;
     if (member != config_.config.primary && is_alive(member)) ++turn;
   }
   return lost_since_ms_ + turn * kStaggerMs;
@@ -172,7 +173,7 @@ void Replica::Impl::take_over_if_due(ReplicaOutput& out) {
   GroupConfig next = config_.config;
   next.epoch = epoch_.next();
   next.primary = options_.self;
-  std::erase(next.in_sync, config_.config.primary);
+  if (config_.config.primary != options_.self) std::erase(next.in_sync, config_.config.primary);
   propose(std::move(next), out);
 }
 

@@ -1,7 +1,7 @@
 // The state behind Replica, shared by its sides: replica.cc (what the coordinator says, roles, alone),
 // replica_backup.cc (receiving, taking over), replica_recovery.cc (when all is lost), replica_primary.cc
-// (sending, committing, barriers), replica_joining.cc (membership), and replica_describe.cc. Only these
-// include it.
+// (sending, committing, barriers), replica_joining.cc (membership), replica_durable.cc (the log on disk), and
+// replica_describe.cc. Only these include it.
 #pragma once
 
 #include <cstdint>
@@ -73,6 +73,7 @@ struct Peer {
 // What a replica has as preparing or serving primary of one epoch; nothing of it outlives that.
 struct Reign {
   std::vector<Peer> peers;  // in order of names; not self
+  std::uint64_t led_record = 0;  // the log record of its beginning: nothing is sent before that is durable
   LogIndex epoch_entries;   // where the first entries of the epoch are; 0: not set yet
 
   struct Barrier {
@@ -118,7 +119,7 @@ struct Incoming {
 };
 
 struct Replica::Impl {
-  explicit Impl(const ReplicaOptions& options) : options_(options) {}
+  Impl(const ReplicaOptions& options, RecoveredLog&& log);
 
   // --- replica.cc: record, roles, proposals
   void see(TimeMs now);
@@ -137,6 +138,16 @@ struct Replica::Impl {
   void advance(ReplicaOutput& out);
   void commit_to(LogIndex index, ReplicaOutput& out);
   void trim_log();
+
+  // --- replica_durable.cc: the log, in memory and on disk
+  void write(LogRecord record, ReplicaOutput& out);
+  void append_to_log(Batch batch, ReplicaOutput& out);
+  void truncate_log_after(LogIndex index);
+  void reset_log(const LogReset& reset, ReplicaOutput& out);
+  void on_durable(std::uint64_t records);
+  // Up to where the log is safe here.
+  LogIndex durable_index() const { return options_.durable ? durable_ : log_.last_index(); }
+  bool is_durable(std::uint64_t records) const { return !options_.durable || records <= records_durable_; }
 
   // --- replica.cc: the rules of a primary that is alone in its set
   bool maybe_alone() const;
@@ -186,7 +197,7 @@ struct Replica::Impl {
   void on_reply(const AppendReply& reply, ReplicaOutput& out);
   void on_accepted(Peer& peer, const AppendReply& reply, bool current);
   void on_link_down(const MemberName& member, bool gone, ReplicaOutput& out);
-  bool append(std::string entries, LogIndex& index);
+  bool append(std::string entries, LogIndex& index, ReplicaOutput& out);
   bool can_append() const;
   std::uint64_t barrier(const ReplicaOutput& out);
   TimeMs next_tick_as_primary() const;
@@ -220,6 +231,17 @@ struct Replica::Impl {
 
   ReplicaLog log_;
   LogIndex committed_;  // also the last handed out in `apply`
+
+  // The log on disk. What a later record replaced is not among the unsafe any more.
+  struct Unsafe {
+    std::uint64_t record = 0;
+    LogIndex index;
+  };
+  std::uint64_t records_ = 0;
+  std::uint64_t records_durable_ = 0;
+  LogIndex durable_;
+  std::deque<Unsafe> unsafe_;  // batches that are not durable, in order
+  Epoch led_;                  // the last in which this replica led, in an earlier life or in this
 
   // Receiving.
   TimeMs heard_at_ms_ = 0;             // last word of the primary

@@ -11,6 +11,9 @@ namespace dlm::server {
 
 void Replica::Impl::begin_reign(ReplicaOutput& out) {
   reign_.emplace();
+  led_ = epoch_;
+  write(LedEpoch{epoch_}, out);
+  reign_->led_record = records_;
   incoming_.active = false;
   role_ = Role::preparing;
   out.role_changed = true;
@@ -98,7 +101,7 @@ void Replica::Impl::advance_primary(ReplicaOutput& out) {
 void Replica::Impl::commit_what_all_have(ReplicaOutput& out) {
   // The log of an earlier epoch commits together with the first entries of this one, not before.
   if (!reign_->epoch_entries || !may_serve()) return;
-  LogIndex all = log_.last_index();
+  LogIndex all = durable_index();
   for (const Peer& peer : reign_->peers)
     if (peer.required()) all = std::min(all, peer.acked);
   if (all < reign_->epoch_entries) return;
@@ -121,10 +124,10 @@ bool Replica::Impl::can_append() const {
   return role_ == Role::primary && !reign_->successor && committed_ == log_.last_index();
 }
 
-bool Replica::Impl::append(std::string entries, LogIndex& index) {
+bool Replica::Impl::append(std::string entries, LogIndex& index, ReplicaOutput& out) {
   if (!can_append()) return false;
   index = log_.last_index().next();
-  log_.append({index, epoch_, std::make_shared<const std::string>(std::move(entries))});
+  append_to_log({index, epoch_, std::make_shared<const std::string>(std::move(entries))}, out);
   return true;
 }
 
@@ -155,6 +158,7 @@ bool Replica::Impl::wants_message(const Peer& peer) const {
 void Replica::Impl::pump(Peer& peer, ReplicaOutput& out) {
   if (peer.phase == Peer::Phase::snapshot || peer.phase == Peer::Phase::snapshot_waiting) return;
   if (!peer.required() && role_ != Role::primary) return;  // joiners wait until the set is in order
+  if (!is_durable(reign_->led_record)) return;
   if (peer.out_round != 0) {
     // If it has not left this output yet, what came since rides along.
     for (Append& message : out.appends)

@@ -54,9 +54,7 @@ void Replica::Impl::recover_if_due(ReplicaOutput& out) {
 // is older than anything of now: it gets a snapshot like one that has nothing, and the rules of matching
 // hold.
 void Replica::Impl::start_empty(ReplicaOutput& out) {
-  committed_ = LogIndex(config_.config.era << coordinator::kEraShift);
-  log_.reset(committed_, Epoch());
-  out.apply.clear();
+  reset_log({LogIndex(config_.config.era << coordinator::kEraShift), Epoch(), true}, out);
   out.start_empty = true;
 }
 

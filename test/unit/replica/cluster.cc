@@ -54,10 +54,18 @@ MemberName Cluster::start(const std::string& server) {
   if (runs(server)) kill(server);
   frozen_.erase(server);
   ReplicaOptions options = options_;
-  options.self = MemberName{server, ++incarnations_[server]};
   Node node;
-  node.name = options.self;
-  node.replica = std::make_unique<Replica>(options);
+  RecoveredLog log;
+  if (options.durable && disks_.count(server) != 0) {
+    node.name = disks_[server].name;
+    log = recover(disks_[server], node);
+  } else {
+    node.name = MemberName{server, ++incarnations_[server]};
+    if (options.durable) disks_[server].name = node.name;
+  }
+  options.self = node.name;
+  node.life = ++lives_;
+  node.replica = std::make_unique<Replica>(options, std::move(log));
   nodes_[server] = std::move(node);
   // A server has one living incarnation at a time.
   std::erase_if(alive_, [&](const MemberName& member) { return member.server == server; });
@@ -67,7 +75,14 @@ MemberName Cluster::start(const std::string& server) {
   return options.self;
 }
 
-void Cluster::kill(const std::string& server) {
+void Cluster::kill(const std::string& server, std::size_t kept) {
+  const auto disk = disks_.find(server);
+  if (runs(server) && disk != disks_.end()) {
+    Disk& left = disk->second;
+    left.synced = std::min(left.synced + kept, left.written.size());
+    left.written.resize(left.synced);
+    left.before = left.written.size();
+  }
   nodes_.erase(server);
   frozen_.erase(server);
 }
@@ -83,7 +98,59 @@ void Cluster::cut_both(const std::string& a, const std::string& b) {
 
 void Cluster::publish() {
   for (const auto& [server, node] : nodes_)
-    events_.push_back({{}, node.name, View{record_, alive_}, now_ms_});
+    events_.push_back({{}, node.name, View{record_, alive_}, now_ms_, node.life});
+}
+
+// --- disks -----------------------------------------------------------------------------------------------
+
+RecoveredLog Cluster::recover(const Disk& disk, Node& node) const {
+  RecoveredLog log;
+  for (const Disk::Written& written : disk.written) {
+    if (const auto* batch = std::get_if<Batch>(&written.record)) {
+      while (!log.batches.empty() && log.batches.back().index >= batch->index) log.batches.pop_back();
+      log.batches.push_back(*batch);
+    } else if (const auto* reset = std::get_if<LogReset>(&written.record)) {
+      log.batches.clear();
+      log.base = reset->index;
+      log.base_epoch = reset->epoch;
+      node.table = written.table;
+      node.base = written.base;
+    } else {
+      log.led = std::get<LedEpoch>(written.record).epoch;
+    }
+  }
+  return log;
+}
+
+void Cluster::write(Node& node, ReplicaOutput& out) {
+  if (out.log_writes.empty()) return;
+  Disk& disk = disks_.at(node.name.server);
+  for (LogRecord& record : out.log_writes) {
+    Disk::Written written{std::move(record), {}, 0};
+    if (std::holds_alternative<LogReset>(written.record)) {
+      written.table = node.table;
+      written.base = node.base;
+    }
+    disk.written.push_back(std::move(written));
+  }
+  out.log_writes.clear();
+  events_.push_back({node.name, node.name, Synced{disk.written.size() - disk.before}, now_ms_, node.life});
+}
+
+void Cluster::synced(Node& node, std::uint64_t records) {
+  Disk& disk = disks_.at(node.name.server);
+  disk.synced = std::max(disk.synced, disk.before + static_cast<std::size_t>(records));
+  release_replies(node);
+}
+
+void Cluster::release_replies(Node& node) {
+  std::erase_if(node.held_replies, [&](Event& event) {
+    const std::uint64_t after = std::get<AppendReply>(event.what).after_records;
+    if (after != 0 && disks_.at(node.name.server).synced < disks_.at(node.name.server).before + after)
+      return false;
+    events_.push_back(std::move(event));
+    return true;
+  });
 }
 
 // --- delivery --------------------------------------------------------------------------------------------
@@ -109,7 +176,8 @@ bool Cluster::held(const Event& event) const {
 void Cluster::deliver(std::size_t index) {
   Event event = std::move(events_[index]);
   events_.erase(events_.begin() + static_cast<std::ptrdiff_t>(index));
-  const bool local = std::holds_alternative<LinkDown>(event.what);
+  const bool local =
+      std::holds_alternative<LinkDown>(event.what) || std::holds_alternative<Synced>(event.what);
   if (!local && !connected(server_of(event.from), server_of(event.to))) return;
   if (!event.to) {
     to_coordinator(event);
@@ -123,6 +191,7 @@ void Cluster::deliver(std::size_t index) {
   }
   // Calls reach whoever has the address now; everything else belongs to one process.
   if (!call && found->second.name != event.to) return;
+  if (event.life != 0 && found->second.life != event.life) return;
   receive(found->second, event);
 }
 
@@ -147,11 +216,15 @@ void Cluster::receive(Node& node, Event& event) {
     replica.on_view(view->record, view->alive, now_ms_, out);
   } else if (const auto* down = std::get_if<LinkDown>(&event.what)) {
     replica.on_link_down(down->member, down->gone, now_ms_, out);
+  } else if (const auto* done = std::get_if<Synced>(&event.what)) {
+    synced(node, done->records);
+    replica.on_durable(done->records, now_ms_, out);
   }
   for (AppendReply& reply : out.replies)
-    events_.push_back({node.name, event.from, std::move(reply), now_ms_});
+    node.held_replies.push_back({node.name, event.from, std::move(reply), now_ms_});
   out.replies.clear();
   carry_out(node.name.server, out);
+  release_replies(node);
 }
 
 void Cluster::to_coordinator(const Event& event) {
@@ -167,11 +240,11 @@ void Cluster::to_coordinator(const Event& event) {
       record_ = {record_.version + 1, proposal->config};
       publish();
     }
-    events_.push_back({{}, event.from, ProposalResult{accepted}, now_ms_});
+    events_.push_back({{}, event.from, ProposalResult{accepted}, now_ms_, event.life});
   } else if (const auto* touch = std::get_if<Touch>(&event.what)) {
     const bool lives = std::binary_search(alive_.begin(), alive_.end(), event.from);
     if (lives) last_touch_ms_[event.from] = std::max(last_touch_ms_[event.from], touch->sent_ms);
-    events_.push_back({{}, event.from, TouchResult{lives, touch->sent_ms}, now_ms_});
+    events_.push_back({{}, event.from, TouchResult{lives, touch->sent_ms}, now_ms_, event.life});
   }
 }
 
@@ -230,6 +303,7 @@ void Cluster::act(const std::string& server, ReplicaOutput& out) {
     for (const Batch& batch : node.incoming) apply(node, batch);
     node.incoming.clear();
   }
+  write(node, out);
   for (const Batch& batch : out.apply) apply(node, batch);
   if (LogIndex(node.base + node.table.size()) != node.replica->applied_index())
     fail(server + " says it applied something else");
@@ -254,8 +328,8 @@ void Cluster::act(const std::string& server, ReplicaOutput& out) {
     if (!node.snapshots.empty()) fail(server + " begins a second snapshot at a time");
     node.snapshots.push_back({member, node.base, node.table, 0});
   }
-  if (out.propose) events_.push_back({node.name, {}, *out.propose, now_ms_});
-  if (out.touch_coordinator) events_.push_back({node.name, {}, Touch{now_ms_}, now_ms_});
+  if (out.propose) events_.push_back({node.name, {}, *out.propose, now_ms_, node.life});
+  if (out.touch_coordinator) events_.push_back({node.name, {}, Touch{now_ms_}, now_ms_, node.life});
   if (out.role_changed) act(server, again);
 }
 
@@ -296,7 +370,9 @@ void Cluster::on_role(Node& node, ReplicaOutput& again) {
     if (replica.role() == Role::primary && epoch < replica.epoch() && replica.committed_index() < index)
       fail(node.name.server + " serves without what was acknowledged");
   if (replica.role() == Role::preparing)
-    replica.set_epoch_entries("epoch " + std::to_string(replica.epoch().value), now_ms_, again);
+    replica.set_epoch_entries("epoch " + std::to_string(replica.epoch().value) + " in life " +
+                                  std::to_string(node.life),
+                              now_ms_, again);
 }
 
 void Cluster::send_chunks(Node& node) {

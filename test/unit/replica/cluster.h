@@ -34,14 +34,19 @@ struct LinkDown {
   MemberName member;
   bool gone = false;
 };
+struct Synced {
+  std::uint64_t records = 0;
+};
 
 // Something under way. `from` empty: the coordinator; `to` empty: the coordinator.
 struct Event {
   MemberName from;
   MemberName to;
-  std::variant<Append, Install, AppendReply, Proposal, Touch, ProposalResult, TouchResult, View, LinkDown>
+  std::variant<Append, Install, AppendReply, Proposal, Touch, ProposalResult, TouchResult, View, LinkDown,
+               Synced>
       what;
   TimeMs sent_ms = 0;
+  std::uint64_t life = 0;  // of the process that it belongs to; 0: to whoever has the name
 };
 
 class Cluster {
@@ -50,8 +55,12 @@ class Cluster {
   explicit Cluster(ReplicaOptions options = {});
 
   // --- processes
-  MemberName start(const std::string& server);  // in a new incarnation; registered at once
-  void kill(const std::string& server);         // its registration stays until unregister()
+  // Registered at once; in a new incarnation, but for one that has a disk: that goes on with what is on it.
+  MemberName start(const std::string& server);
+  // Its registration stays until unregister(). Of what its disk has not been told to be safe, only the first
+  // `kept` records stay.
+  void kill(const std::string& server, std::size_t kept = 0);
+  void wipe(const std::string& server) { disks_.erase(server); }  // REQUIRES: it does not run
   void unregister(const MemberName& member);
   void freeze(const std::string& server) { frozen_.insert(server); }
   void thaw(const std::string& server) { frozen_.erase(server); }
@@ -122,8 +131,26 @@ class Cluster {
     std::map<std::uint64_t, Epoch> barriers;  // asked → the highest epoch that had committed then
     std::uint64_t barrier_passed = 0;
     std::map<LogIndex, std::string> own;  // appended in this reign
+    std::uint64_t life = 0;
+    std::deque<Event> held_replies;  // until the disk has what they acknowledge
+  };
+  // Of a server that has one: what was written, with the state that stood behind a reset.
+  struct Disk {
+    struct Written {
+      LogRecord record;
+      std::vector<Batch> table;
+      std::uint64_t base = 0;
+    };
+    MemberName name;
+    std::vector<Written> written;
+    std::size_t before = 0;  // of these, from earlier lives
+    std::size_t synced = 0;
   };
 
+  RecoveredLog recover(const Disk& disk, Node& node) const;
+  void write(Node& node, ReplicaOutput& out);
+  void synced(Node& node, std::uint64_t records);
+  void release_replies(Node& node);
   void carry_out(const std::string& server, ReplicaOutput& out);
   void act(const std::string& server, ReplicaOutput& out);
   void apply(Node& node, const Batch& batch);
@@ -140,6 +167,8 @@ class Cluster {
   TimeMs now_ms_ = 1'000;
   std::map<std::string, Node> nodes_;
   std::map<std::string, std::uint64_t> incarnations_;
+  std::map<std::string, Disk> disks_;
+  std::uint64_t lives_ = 0;
   std::set<std::string> frozen_;
   std::set<std::pair<std::string, std::string>> cuts_;
   std::vector<Event> events_;

@@ -21,12 +21,14 @@ ReplicaOptions options_of_a_run(std::mt19937_64& random) {
   options.coordinator_timeout_ms = 400;
   options.log_bytes_max = random() % 2 == 0 ? 600 : 1u << 20;
   options.append_bytes_max = random() % 2 == 0 ? 250 : 1u << 20;
+  options.durable = random() % 2 == 0;
   return options;
 }
 
 class RandomRun {
  public:
-  explicit RandomRun(std::uint64_t seed) : random_(seed), cluster_(options_of_a_run(random_)) {
+  explicit RandomRun(std::uint64_t seed)
+      : random_(seed), options_(options_of_a_run(random_)), cluster_(options_) {
     const int servers = 2 + static_cast<int>(below(4));
     for (int server = 1; server <= servers; ++server) servers_.push_back("s" + std::to_string(server));
     faults_ = static_cast<int>(below(4));  // from a calm run to a wild one
@@ -46,6 +48,7 @@ class RandomRun {
   std::uint64_t acknowledged() const { return acknowledged_; }
   Epoch epoch() const { return cluster_.record().config.epoch; }
   std::size_t snapshots() const { return cluster_.snapshots(); }
+  std::size_t restarts() const { return restarts_; }
 
  private:
   std::uint64_t below(std::uint64_t limit) { return random_() % limit; }
@@ -103,6 +106,7 @@ class RandomRun {
 
   void fault() {
     const std::string& server = any_server();
+    if (options_.durable && below(4) == 0) return restart(server);
     switch (below(8)) {
       case 0:
         kill(server);
@@ -129,6 +133,16 @@ class RandomRun {
     }
   }
 
+  // The power fails, for one or for all.
+  void restart(const std::string& server) {
+    const bool all = below(3) == 0;
+    for (const std::string& other : servers_)
+      if (cluster_.runs(other) && (all || other == server)) cluster_.kill(other, below(3));
+    for (const std::string& other : servers_)
+      if (all || other == server) cluster_.start(other);
+    ++restarts_;
+  }
+
   // Mostly spares the last living member of the set, without which the group begins anew.
   void kill(const std::string& server) {
     if (!cluster_.runs(server)) return;
@@ -138,7 +152,8 @@ class RandomRun {
                             cluster_.record().config.has(cluster_.name(other)));
     if (!another && below(8) != 0) return;
     const MemberName name = cluster_.name(server);
-    cluster_.kill(server);
+    cluster_.kill(server, below(4));
+    if (below(30) == 0) cluster_.wipe(server);
     if (below(2) == 0) cluster_.unregister(name);
     if (below(2) != 0) return;
     for (const std::string& other : servers_)  // their connections to it break, and it refuses new ones
@@ -172,12 +187,14 @@ class RandomRun {
   }
 
   std::mt19937_64 random_;
+  ReplicaOptions options_;
   Cluster cluster_;
   std::vector<std::string> servers_;
   std::vector<std::string> texts_;
   int faults_ = 0;
   std::uint64_t loss_percent_ = 0;
   std::uint64_t acknowledged_ = 0;
+  std::size_t restarts_ = 0;
   std::string problem_;
 };
 
@@ -189,7 +206,7 @@ TEST(ReplicaRandom, KeepsItsPromisesAndServesAgainAfterTheFaults) {
   };
   const std::uint64_t only = number("DLM_REPLICA_SEED", 0);
   const std::uint64_t runs = number("DLM_REPLICA_RUNS", 500);
-  std::uint64_t total_losses = 0, acknowledged = 0, takeovers = 0, snapshots = 0;
+  std::uint64_t total_losses = 0, acknowledged = 0, takeovers = 0, snapshots = 0, restarts = 0;
   for (std::uint64_t seed = only ? only : 1; seed <= (only ? only : runs); ++seed) {
     RandomRun run(seed);
     ASSERT_EQ(run.run(), "") << "replay with DLM_REPLICA_SEED=" << seed;
@@ -197,6 +214,7 @@ TEST(ReplicaRandom, KeepsItsPromisesAndServesAgainAfterTheFaults) {
     acknowledged += run.acknowledged();
     takeovers += run.epoch().value > 1 ? run.epoch().value - 1 : 0;
     snapshots += run.snapshots();
+    restarts += run.restarts();
   }
   RecordProperty("total_losses", std::to_string(total_losses));
   RecordProperty("acknowledged", std::to_string(acknowledged));
@@ -207,7 +225,8 @@ TEST(ReplicaRandom, KeepsItsPromisesAndServesAgainAfterTheFaults) {
   EXPECT_GT(acknowledged, runs * 5);
   EXPECT_GT(takeovers, runs / 2);
   EXPECT_GT(snapshots, runs / 10);
-  EXPECT_GT(total_losses, runs / 50);
+  EXPECT_GT(restarts, runs / 10);
+  EXPECT_GT(total_losses, runs / 100);
 }
 
 }  // namespace
