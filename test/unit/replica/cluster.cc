@@ -168,6 +168,7 @@ void Cluster::drop(std::size_t index, bool tell_sender) {
 
 bool Cluster::held(const Event& event) const {
   if (frozen(event.to.server)) return true;
+  if (std::holds_alternative<Synced>(event.what)) return stalled_.count(event.to.server) != 0;
   const bool local = std::holds_alternative<LinkDown>(event.what);
   const bool coordinator = !local && (!event.from || !event.to);
   return coordinator && !connected(server_of(event.from), server_of(event.to));

@@ -61,6 +61,9 @@ class Cluster {
   // `kept` records stay.
   void kill(const std::string& server, std::size_t kept = 0);
   void wipe(const std::string& server) { disks_.erase(server); }  // REQUIRES: it does not run
+  // Its disk tells of nothing that it has done, until it goes on.
+  void stall_disk(const std::string& server) { stalled_.insert(server); }
+  void resume_disk(const std::string& server) { stalled_.erase(server); }
   void unregister(const MemberName& member);
   void freeze(const std::string& server) { frozen_.insert(server); }
   void thaw(const std::string& server) { frozen_.erase(server); }
@@ -168,6 +171,7 @@ class Cluster {
   std::map<std::string, Node> nodes_;
   std::map<std::string, std::uint64_t> incarnations_;
   std::map<std::string, Disk> disks_;
+  std::set<std::string> stalled_;
   std::uint64_t lives_ = 0;
   std::set<std::string> frozen_;
   std::set<std::pair<std::string, std::string>> cuts_;
