@@ -27,8 +27,8 @@ struct LogReset {
   bool operator==(const LogReset&) const = default;
 };
 
-// This replica leads, or is about to, in `epoch`. What it sent in it may lie with others and not here, so after
-// a restart it must not lead in that epoch again.
+// This replica leads, or is about to, in `epoch`. What it sent in it may lie with others and not here, so
+// after a restart it must not lead in that epoch again.
 struct LedEpoch {
   Epoch epoch;
   bool operator==(const LedEpoch&) const = default;

@@ -87,8 +87,8 @@ void Replica::Impl::adopt_record(const VersionedConfig& config, ReplicaOutput& o
   epoch_ = config.config.epoch;
   leader_ = config.config.primary;
   if (leader_ == options_.self && epoch_ <= led_) {
-    // It led in an earlier life. What it sent then may lie with others and not here, so that it may take up the
-    // place only in another epoch.
+    // It led in an earlier life. What it sent then may lie with others and not here, so that it may take up
+    // the place only in another epoch.
     set_role(Role::backup, out);
   } else if (leader_ == options_.self) {
     // One that has the log of this era already (it was given the place, and the record comes late) goes on

@@ -371,9 +371,9 @@ void Cluster::on_role(Node& node, ReplicaOutput& again) {
     if (replica.role() == Role::primary && epoch < replica.epoch() && replica.committed_index() < index)
       fail(node.name.server + " serves without what was acknowledged");
   if (replica.role() == Role::preparing)
-    replica.set_epoch_entries("epoch " + std::to_string(replica.epoch().value) + " in life " +
-                                  std::to_string(node.life),
-                              now_ms_, again);
+    replica.set_epoch_entries(
+        "epoch " + std::to_string(replica.epoch().value) + " in life " + std::to_string(node.life), now_ms_,
+        again);
 }
 
 void Cluster::send_chunks(Node& node) {

@@ -75,8 +75,8 @@ TEST(ReplicaDurable, OneWithoutItsDiskIsAnotherMember) {
   EXPECT_EQ(cluster.violation(), "");
 }
 
-// The first entries of its epoch reached a backup and not its own disk; in the same epoch it would give others
-// under the same index.
+// The first entries of its epoch reached a backup and not its own disk; in the same epoch it would give
+// others under the same index.
 TEST(ReplicaDurable, APrimaryThatComesBackLeadsInAnotherEpoch) {
   Cluster cluster = started(2, durable());
   cluster.kill("s1");

@@ -1,0 +1,16 @@
+// Why a data folder is not used.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+namespace dlm::server {
+
+// What is on the disk is not what was written, or not ours. `what()` is one line that says where, and what to
+// do.
+class DamagedFolder : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+}  // namespace dlm::server

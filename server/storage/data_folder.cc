@@ -1,0 +1,92 @@
+#include "server/storage/data_folder.h"
+
+#include <algorithm>
+#include <boost/json.hpp>
+
+#include "schema/types.h"
+#include "server/storage/damage.h"
+
+namespace dlm::server {
+namespace {
+
+namespace json = boost::json;
+
+constexpr const char* kName = "identity.json";
+constexpr std::int64_t kFormat = 1;
+
+bool take_groups(const json::value& value, std::vector<GroupId>& groups) {
+  const json::array* list = value.if_array();
+  if (list == nullptr) return false;
+  for (const json::value& entry : *list) {
+    const json::string* name = entry.if_string();
+    const GroupId group = name == nullptr ? GroupId() : parse_group(std::string(*name));
+    if (!group) return false;
+    groups.push_back(group);
+  }
+  return true;
+}
+
+bool take(const json::object& object, ServerIdentity& identity) {
+  const json::value* cluster = object.if_contains("cluster");
+  const json::value* server = object.if_contains("server");
+  const json::value* incarnation = object.if_contains("incarnation");
+  const json::value* groups = object.if_contains("groups");
+  if (!cluster || !cluster->is_string() || !server || !server->is_string() || !incarnation || !groups)
+    return false;
+  json::error_code error;
+  identity.incarnation = incarnation->to_number<std::uint64_t>(error);
+  if (error || identity.incarnation == 0) return false;
+  identity.cluster = std::string(cluster->get_string());
+  identity.server = std::string(server->get_string());
+  return take_groups(*groups, identity.groups);
+}
+
+}  // namespace
+
+std::optional<ServerIdentity> read_identity(Folder& root) {
+  const std::vector<std::string> names = root.list();
+  if (std::find(names.begin(), names.end(), kName) == names.end()) return std::nullopt;
+  const std::unique_ptr<File> file = root.open(kName);
+  const std::string path = root.describe(kName);
+  json::error_code error;
+  const json::value value = json::parse(file->read(0, file->size_bytes()), error);
+  const json::object* object = error ? nullptr : value.if_object();
+  const json::value* format = object == nullptr ? nullptr : object->if_contains("format");
+  if (format == nullptr || !format->is_int64())
+    throw DamagedFolder(path +
+                        ": is not what this program wrote: put it back from a copy of this very folder, or "
+                        "move the whole folder away");
+  if (format->get_int64() != kFormat)
+    throw DamagedFolder(path + ": is of format " + std::to_string(format->get_int64()) +
+                        ", this program knows format " + std::to_string(kFormat) +
+                        ": start the version that wrote it");
+  ServerIdentity identity;
+  if (!take(*object, identity))
+    throw DamagedFolder(
+        path +
+        ": lacks a field, or has a wrong one: put it back from a copy of this very folder, or "
+        "move the whole folder away");
+  return identity;
+}
+
+void write_identity(Folder& root, const ServerIdentity& identity) {
+  json::array groups;
+  for (GroupId group : identity.groups) groups.emplace_back(to_string(group));
+  const json::object object{{"format", kFormat},
+                            {"cluster", identity.cluster},
+                            {"server", identity.server},
+                            {"incarnation", identity.incarnation},
+                            {"groups", std::move(groups)}};
+  const std::string unfinished = std::string(kName) + ".new";
+  const std::unique_ptr<File> file = root.create(unfinished);
+  file->write(0, json::serialize(object) + "\n");
+  file->sync();
+  root.rename(unfinished, kName);
+  root.sync();
+}
+
+GroupIdentity identity_of(const ServerIdentity& server, GroupId group) {
+  return {server.cluster, server.server, server.incarnation, group};
+}
+
+}  // namespace dlm::server

@@ -1,0 +1,44 @@
+// What one group has in its server's data folder: a log, and the newest snapshot of the state behind it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "server/core/lock_table.h"
+#include "server/core/log_record.h"
+#include "server/storage/files.h"
+#include "server/storage/log_files.h"
+#include "server/storage/log_writer.h"
+
+namespace dlm::server {
+
+inline constexpr std::uint64_t kSegmentBytes = 16u << 20;
+
+// What a server goes on with.
+struct RecoveredGroup {
+  RecoveredLog log;
+  std::unique_ptr<LockTable> table;  // at log.base; null: an empty one
+  std::uint64_t log_bytes = 0;       // read to get there
+  std::vector<std::string> notes;    // for operators
+};
+
+// What a look at a folder found; nothing is changed by it.
+struct GroupContents {
+  ScannedLog log;
+  std::optional<LogPlace> snapshot;
+  std::unique_ptr<LockTable> table;  // of the snapshot
+};
+// Throws DamagedFolder, and std::system_error.
+GroupContents look_into(Folder& folder, const GroupIdentity& identity, const LockTableLimits& limits);
+
+// Reads the folder, wipes out what was never finished, and opens the log. Throws as above.
+struct OpenedGroup {
+  RecoveredGroup recovered;
+  std::unique_ptr<LogWriter> log;
+};
+OpenedGroup open_group(Folder& folder, const GroupIdentity& identity, const LockTableLimits& limits,
+                       std::uint64_t segment_bytes = kSegmentBytes);
+
+}  // namespace dlm::server

@@ -1,0 +1,57 @@
+// Writes the log of one group; see log_files.h for how it lies on disk.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "server/storage/files.h"
+#include "server/storage/log_files.h"
+
+namespace dlm::server {
+
+// One thread, but for make_segment(). After anything was thrown it must not be used any more: what is on the
+// disk is not known.
+class LogWriter {
+ public:
+  // Goes on where the scan ended, having wiped out an unfinished frame.
+  LogWriter(Folder& folder, const GroupIdentity& identity, std::uint64_t segment_bytes, ScannedLog&& log);
+
+  // Keeps it for the next sync().
+  void add(const LogRecord& record);
+  // Returns when everything that was added is safe. One write and one sync, unless it is more than a segment
+  // holds.
+  void sync();
+
+  // The segment that will be needed after those that exist; wanted early, so that no sync() has to fill one
+  // with zeros. make_segment() may run on another thread meanwhile; what it made is given to take_segment().
+  bool wants_segment() const;
+  std::uint64_t next_segment_id() const { return segments_.back().id + 1; }
+  static Segment make_segment(Folder& folder, const GroupIdentity& identity, std::uint64_t id,
+                              std::uint64_t size_bytes);
+  void take_segment(const Segment& segment);
+
+  // Removes segments of which a snapshot of the state at `index` has all.
+  void drop_covered(LogIndex index);
+  std::uint64_t size_bytes() const;  // on disk
+
+ private:
+  void write_frame();
+  void open_segment_for(std::size_t frame_bytes);
+
+  Folder& folder_;
+  GroupIdentity identity_;
+  std::uint64_t segment_bytes_;
+  std::vector<Segment> segments_;
+  std::size_t at_segment_ = 0;
+  std::uint64_t at_bytes_ = 0;
+  std::uint64_t next_frame_ = 1;
+  std::unique_ptr<File> file_;    // of segments_[at_segment_]
+  bool segment_is_safe_ = false;  // a frame of it is
+  Epoch led_;                     // repeated at the beginning of each segment, as older ones go
+  std::string pending_;
+  LogIndex pending_last_;
+};
+
+}  // namespace dlm::server

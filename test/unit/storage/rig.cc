@@ -1,0 +1,36 @@
+#include "test/unit/storage/rig.h"
+
+namespace dlm::server::test {
+
+GroupIdentity identity() {
+  return {"cluster-1", "s1", 42, GroupId(1)};
+}
+
+Batch batch(std::uint64_t index, std::uint64_t epoch, const std::string& text) {
+  return {LogIndex(index), Epoch(epoch), std::make_shared<const std::string>(text)};
+}
+
+std::string to_text(const Batch& batch) {
+  return std::to_string(batch.index.value) + ":" + std::to_string(batch.epoch.value) + " " + *batch.entries;
+}
+
+std::vector<std::string> to_texts(const std::vector<Batch>& batches) {
+  std::vector<std::string> texts;
+  for (const Batch& one : batches) texts.push_back(to_text(one));
+  return texts;
+}
+
+void Store::open() {
+  close();
+  folder_ = disk.root()->folder("g1");
+  opened_ = open_group(*folder_, identity(), LockTableLimits(), kSmallSegment);
+}
+
+void Store::write_batches(std::uint64_t first, std::uint64_t last) {
+  for (std::uint64_t index = first; index <= last; ++index) {
+    log().add(batch(index, 1, "b" + std::to_string(index)));
+    log().sync();
+  }
+}
+
+}  // namespace dlm::server::test
