@@ -61,6 +61,9 @@ void GroupOutput::clear() {
   finished.clear();
   later.clear();
   reports.clear();
+  log_writes.clear();
+  log_records = 0;
+  snapshot_chunk.reset();
   replies.clear();
   appends.clear();
   installs.clear();
@@ -71,13 +74,14 @@ void GroupOutput::clear() {
   notes.clear();
 }
 
-GroupCore::Impl::Impl(const GroupOptions& options)
+GroupCore::Impl::Impl(const GroupOptions& options, RecoveredState&& state)
     : options_(options),
       group_(options.replica.group),
-      replica_(options.replica),
-      table_(std::make_unique<LockTable>(options.table)),
+      replica_(options.replica, std::move(state.log)),
+      table_(state.table ? std::move(state.table) : std::make_unique<LockTable>(options.table)),
       submits_(group_),
-      collector_(options.batch_operations_max, options.batch_bytes_max) {}
+      collector_(options.batch_operations_max, options.batch_bytes_max),
+      logged_bytes_(state.log_bytes) {}
 
 void GroupCore::Impl::note(std::string line) {
   out_.notes.push_back(to_string(group_) + ": " + std::move(line));
@@ -95,6 +99,7 @@ void GroupCore::Impl::turn(const Instant& now) {
   answer_step_downs(now.ms);
   send_chunks(now.ms);
   hand_over_messages(now.ms);
+  write_own_snapshot();
 }
 
 // Puts something more into the replica, as long as there is something that may go in now.
@@ -147,9 +152,13 @@ void GroupCore::Impl::hand_over_messages(TimeMs now) {
   const bool asked = router_heard_ms_ != 0 && now < router_heard_ms_ + kAskedMs;
   for (std::size_t i = 0; i < wanted_.replies.size(); ++i) {
     wanted_.replies[i].asked = asked;
-    out_.replies.push_back({reply_requests_[i], false, std::move(wanted_.replies[i])});
+    const std::uint64_t after = wanted_.replies[i].after_records;
+    held_replies_.emplace_back(after,
+                               GroupOutput::Reply{reply_requests_[i], false, std::move(wanted_.replies[i])});
   }
   reply_requests_.clear();
+  hand_over_replies();
+  hand_over_log();
   for (Append& append : wanted_.appends) out_.appends.push_back(std::move(append));
   if (wanted_.propose) out_.propose = std::move(wanted_.propose);
   out_.touch_coordinator = out_.touch_coordinator || wanted_.touch_coordinator;
@@ -216,7 +225,9 @@ void GroupCore::Impl::on_append(RequestId request, const MemberName& from, const
 
 // --- the public face -------------------------------------------------------------------------------------
 
-GroupCore::GroupCore(const GroupOptions& options) : impl_(std::make_unique<Impl>(options)) {}
+GroupCore::GroupCore(const GroupOptions& options) : GroupCore(options, RecoveredState{}) {}
+GroupCore::GroupCore(const GroupOptions& options, RecoveredState&& state)
+    : impl_(std::make_unique<Impl>(options, std::move(state))) {}
 GroupCore::~GroupCore() = default;
 
 void GroupCore::submit(ChannelId channel, RequestId request, std::span<const Operation> operations,
@@ -276,6 +287,14 @@ void GroupCore::on_reply(const AppendReply& reply, const Instant& now) {
 
 void GroupCore::on_link_down(const MemberName& member, bool gone, const Instant& now) {
   impl_->replica_.on_link_down(member, gone, now.ms, impl_->wanted_);
+}
+
+void GroupCore::on_durable(std::uint64_t log_records, const Instant& now) {
+  impl_->on_durable(log_records, now.ms);
+}
+
+void GroupCore::on_snapshot_written(LogIndex index, bool last, const Instant&) {
+  impl_->on_snapshot_written(index, last);
 }
 
 void GroupCore::move_in(RequestId request, const Transfer& transfer, const Instant& now) {

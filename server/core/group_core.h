@@ -55,6 +55,9 @@ struct GroupOptions {
   std::size_t batch_bytes_max = 2u << 20;
   std::size_t expiries_per_turn_max = 4'096;
   std::size_t snapshot_chunk_bytes = 256u << 10;
+  // A durable group writes a snapshot of its own when so much of the log has come since the last one, or as
+  // much as that took: so a restart reads about twice the state at most.
+  std::size_t snapshot_log_bytes = 64u << 20;
   std::size_t moves_under_way_max = 8;       // arcs given away at a time
   std::uint32_t move_pause_ms = 20;          // from when some are given to when more are
   std::size_t move_locks_max = 1'000;        // in a piece of an arc, about
@@ -71,7 +74,23 @@ struct GroupQuery {
   std::uint32_t limit = 0;
 };
 
-// What to do now, in this order.
+// A part of a snapshot for this member's own disk.
+struct SnapshotChunk {
+  LogIndex index;  // of the state
+  Epoch epoch;
+  bool first = false;
+  bool last = false;
+  std::string bytes;
+};
+
+// What a durable member goes on with after a restart.
+struct RecoveredState {
+  RecoveredLog log;
+  std::unique_ptr<LockTable> table;  // at log.base; null: an empty one
+  std::uint64_t log_bytes = 0;       // that were read to get there
+};
+
+// What to do now, in this order; log_writes first of all, as they take longest and nothing waits for them here.
 struct GroupOutput {
   // What was committed and applied in this turn, in order, for whoever follows the log. The first may come
   // after a gap: then a snapshot was installed.
@@ -99,6 +118,13 @@ struct GroupOutput {
     std::variant<std::monostate, LockReport, LockPage, GroupReport> content;
   };
   std::vector<Reported> reports;
+
+  // Of a durable member: to be made safe, in order; then on_durable(log_records) is to be called.
+  std::vector<LogRecord> log_writes;
+  std::uint64_t log_records = 0;
+  // The next part of a snapshot; on_snapshot_written() when it is written, and safe if it is the last. A first
+  // one while another snapshot is unfinished: that one is to be dropped.
+  std::optional<SnapshotChunk> snapshot_chunk;
 
   // Results of on_append and on_install. `damaged`: the message was no batch at all; the link should be cut.
   struct Reply {
@@ -133,6 +159,8 @@ struct GroupOutput {
 class GroupCore {
  public:
   explicit GroupCore(const GroupOptions& options);
+  // One with `options.replica.durable`, that goes on under the name that it had.
+  GroupCore(const GroupOptions& options, RecoveredState&& state);
   ~GroupCore();
   GroupCore(const GroupCore&) = delete;
   GroupCore& operator=(const GroupCore&) = delete;
@@ -157,6 +185,12 @@ class GroupCore {
   void on_install(RequestId request, const MemberName& from, const Install& message, const Instant& now);
   void on_reply(const AppendReply& reply, const Instant& now);
   void on_link_down(const MemberName& member, bool gone, const Instant& now);
+
+  // --- the disk -------------------------------------------------------------------------------------------
+  // All log_writes of outputs up to that with this `log_records` are safe.
+  void on_durable(std::uint64_t log_records, const Instant& now);
+  // The chunk that was given out is written; the last of a snapshot of the state at `index`: it is safe.
+  void on_snapshot_written(LogIndex index, bool last, const Instant& now);
 
   // --- other groups --------------------------------------------------------------------------------------
   // Ends in one `arrivals`.

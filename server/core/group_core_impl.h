@@ -1,6 +1,7 @@
 // The state behind GroupCore, shared by its sides: group_core.cc (inputs and the turn), group_core_serving.cc
 // (operations, answers, deadlines), group_core_reads.cc (what waits for barriers), group_core_moves.cc and
-// group_core_claims.cc (arcs that come and go), group_core_snapshots.cc. Only these include it.
+// group_core_claims.cc (arcs that come and go), group_core_snapshots.cc, group_core_storage.cc (the own disk).
+// Only these include it.
 #pragma once
 
 #include <boost/container/small_vector.hpp>
@@ -26,7 +27,7 @@ inline constexpr TimeMs kAskedMs = 250;
 inline constexpr TimeMs kUnreachedMs = 500;
 
 struct GroupCore::Impl {
-  explicit Impl(const GroupOptions& options);
+  Impl(const GroupOptions& options, RecoveredState&& state);
 
   // --- group_core.cc
   void turn(const Instant& now);
@@ -120,6 +121,15 @@ struct GroupCore::Impl {
   void start_empty();
   void begin_or_cancel_snapshots();
   void send_chunks(TimeMs now);
+
+  // --- group_core_storage.cc
+  void hand_over_log();
+  void hand_over_replies();
+  void open_gate();
+  void begin_own_snapshot();
+  void write_own_snapshot();
+  void on_durable(std::uint64_t log_records, TimeMs now);
+  void on_snapshot_written(LogIndex index, bool last);
 
   // A batch in the log of this epoch that is not applied, and who waits for it. Expiries have no waiters.
   struct InFlight {
@@ -233,6 +243,27 @@ struct GroupCore::Impl {
   std::optional<Outgoing> outgoing_;
   std::unique_ptr<LockTable::SnapshotReader> incoming_;
   std::unique_ptr<LockTable> received_;
+
+  // The own disk, of a durable member.
+  struct OwnSnapshot {
+    SnapshotChunk head;  // its place; the rest of it is the chunks'
+    std::unique_ptr<LockTable::SnapshotWriter> writer;  // null: all is handed out
+    bool begun = false;
+    bool chunk_out = false;
+    std::uint64_t bytes = 0;
+  };
+  std::optional<OwnSnapshot> own_snapshot_;
+  std::uint64_t own_snapshot_bytes_ = 0;  // of the last
+  std::uint64_t logged_bytes_ = 0;        // since it was begun
+  std::uint64_t records_durable_ = 0;
+  // Log records from a reset on: they wait until the state behind it is safe.
+  struct Gate {
+    LogIndex index;
+    std::vector<LogRecord> records;
+    std::uint64_t last_record = 0;
+  };
+  std::optional<Gate> gate_;
+  std::deque<std::pair<std::uint64_t, GroupOutput::Reply>> held_replies_;  // after so many records
 
   Effects effects_;                      // of one entry; kept for its memory
   std::vector<OwnedOperation> expired_;  // likewise

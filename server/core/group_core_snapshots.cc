@@ -67,12 +67,15 @@ void GroupCore::Impl::on_install(RequestId request, const MemberName& from, cons
 void GroupCore::Impl::install_snapshot() {
   if (!received_) broken_invariant("a snapshot is installed only when it was received", replica_.describe());
   outgoing_.reset();  // it borrows the table
+  own_snapshot_.reset();
   table_ = std::move(received_);
+  if (options_.replica.durable) begin_own_snapshot();
   note("snapshot installed, at " + std::to_string(replica_.applied_index().value));
 }
 
 void GroupCore::Impl::start_empty() {
   outgoing_.reset();
+  own_snapshot_.reset();
   incoming_.reset();
   received_.reset();
   table_ = std::make_unique<LockTable>(options_.table);

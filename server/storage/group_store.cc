@@ -59,7 +59,7 @@ OpenedGroup open_group(Folder& folder, const GroupIdentity& identity, const Lock
   remove_leftovers(folder);
   GroupContents contents = look_into(folder, identity, limits);
   OpenedGroup opened;
-  RecoveredGroup& recovered = opened.recovered;
+  RecoveredState& recovered = opened.recovered;
   bool unconnected = false;
   std::string error;
   std::optional<RecoveredLog> log = contents.log.replay.finish(contents.snapshot, unconnected, error);
@@ -69,10 +69,10 @@ OpenedGroup open_group(Folder& folder, const GroupIdentity& identity, const Lock
   if (contents.snapshot && recovered.log.base != contents.snapshot->index) recovered.table.reset();
   recovered.log_bytes = contents.log.record_bytes;
   if (contents.log.unfinished_bytes != 0)
-    recovered.notes.push_back("cut off a write of " + format_size_bytes(contents.log.unfinished_bytes) +
+    opened.notes.push_back("cut off a write of " + format_size_bytes(contents.log.unfinished_bytes) +
                               " that a crash interrupted; nobody was told of it");
   if (!contents.log.segments.empty())
-    recovered.notes.push_back("read the state at " + std::to_string(recovered.log.base.value) + " and " +
+    opened.notes.push_back("read the state at " + std::to_string(recovered.log.base.value) + " and " +
                               std::to_string(recovered.log.batches.size()) + " batches of log, " +
                               format_size_bytes(contents.log.record_bytes) +
                               (contents.snapshot ? ", behind a snapshot" : ""));

@@ -3,11 +3,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "server/core/lock_table.h"
-#include "server/core/log_record.h"
+#include "server/core/group_core.h"
 #include "server/storage/files.h"
 #include "server/storage/log_files.h"
 #include "server/storage/log_writer.h"
@@ -15,14 +15,6 @@
 namespace dlm::server {
 
 inline constexpr std::uint64_t kSegmentBytes = 16u << 20;
-
-// What a server goes on with.
-struct RecoveredGroup {
-  RecoveredLog log;
-  std::unique_ptr<LockTable> table;  // at log.base; null: an empty one
-  std::uint64_t log_bytes = 0;       // read to get there
-  std::vector<std::string> notes;    // for operators
-};
 
 // What a look at a folder found; nothing is changed by it.
 struct GroupContents {
@@ -35,7 +27,8 @@ GroupContents look_into(Folder& folder, const GroupIdentity& identity, const Loc
 
 // Reads the folder, wipes out what was never finished, and opens the log. Throws as above.
 struct OpenedGroup {
-  RecoveredGroup recovered;
+  RecoveredState recovered;
+  std::vector<std::string> notes;  // for operators
   std::unique_ptr<LogWriter> log;
 };
 OpenedGroup open_group(Folder& folder, const GroupIdentity& identity, const LockTableLimits& limits,

@@ -55,24 +55,36 @@ void LogWriter::add(const LogRecord& record) {
   encode(record, pending_);
 }
 
-void LogWriter::sync() {
+void LogWriter::write() {
   if (!pending_.empty()) write_frame();
 }
 
+void LogWriter::sync() {
+  write();
+  make_safe();
+}
+
+void LogWriter::make_safe() {
+  if (!std::exchange(unsafe_, false)) return;
+  file_->sync();
+  segment_is_safe_ = true;
+}
+
+// The frame before must be safe, so that only the last of all can be unfinished.
 void LogWriter::write_frame() {
+  make_safe();
   std::string content = std::move(pending_);
   pending_.clear();
   std::string led;
   encode(LedEpoch{led_}, led);
   open_segment_for(frame_bytes(led.size() + content.size()));
-  if (!segment_is_safe_) content.insert(0, led);
+  if (!segment_is_safe_) content.insert(0, led);  // its first frame
   Segment& segment = segments_[at_segment_];
   const std::string frame = seal_frame(segment.id, at_bytes_, next_frame_, content);
   file_->write(at_bytes_, frame);
-  file_->sync();
+  unsafe_ = true;
   at_bytes_ += frame.size();
   ++next_frame_;
-  segment_is_safe_ = true;
   segment.last_index = std::max(segment.last_index, std::exchange(pending_last_, LogIndex()));
 }
 

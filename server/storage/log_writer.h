@@ -18,10 +18,11 @@ class LogWriter {
   // Goes on where the scan ended, having wiped out an unfinished frame.
   LogWriter(Folder& folder, const GroupIdentity& identity, std::uint64_t segment_bytes, ScannedLog&& log);
 
-  // Keeps it for the next sync().
+  // Keeps it for the next write().
   void add(const LogRecord& record);
-  // Returns when everything that was added is safe. One write and one sync, unless it is more than a segment
-  // holds.
+  // Writes what was added: one frame, unless it is very much, and then all but the last frame are made safe.
+  void write();
+  // Returns when everything that was added is safe.
   void sync();
 
   // The segment that will be needed after those that exist; wanted early, so that no sync() has to fill one
@@ -38,6 +39,7 @@ class LogWriter {
 
  private:
   void write_frame();
+  void make_safe();
   void open_segment_for(std::size_t frame_bytes);
 
   Folder& folder_;
@@ -48,6 +50,7 @@ class LogWriter {
   std::uint64_t at_bytes_ = 0;
   std::uint64_t next_frame_ = 1;
   std::unique_ptr<File> file_;    // of segments_[at_segment_]
+  bool unsafe_ = false;           // the last frame is written and not synced
   bool segment_is_safe_ = false;  // a frame of it is
   Epoch led_;                     // repeated at the beginning of each segment, as older ones go
   std::string pending_;

@@ -195,7 +195,7 @@ bool Disk::flip_a_bit(Random& random) {
   if (at >= file->safe.size()) return false;
   const auto bit = static_cast<char>(1U << random.below(8));
   file->safe[at] = static_cast<char>(file->safe[at] ^ bit);
-  file->content = file->safe;
+  file->content[at] = static_cast<char>(file->content[at] ^ bit);
   damage_ = "a bit of " + path + " flipped at " + std::to_string(at);
   return true;
 }

@@ -212,6 +212,34 @@ void strike_router_cuts(Simulation& sim, Random& random) {
   }
 }
 
+// --- disks -----------------------------------------------------------------------------------------------
+
+void strike_slow_disks(Simulation& sim, Random& random) {
+  ServerProcess* server = some_server(sim, random);
+  server->slow_disk(random.between(kMs, 2 * sim.shape().silence_ms() * kMs));
+  sim.heal_after(some_time(sim, random), [server] { server->slow_disk(0); });
+}
+
+void strike_full_disks(Simulation& sim, Random& random) {
+  ServerProcess* server = some_server(sim, random);
+  sim.world().note(server->name(), "has a full disk");
+  server->disk().fill_up(true);
+  sim.heal_after(some_time(sim, random), [server] { server->disk().fill_up(false); });
+}
+
+// Found when it starts the next time, which may be soon.
+void strike_damaged_disks(Simulation& sim, Random& random) {
+  ServerProcess* server = some_server(sim, random);
+  if (random.one_in(2)) {
+    server->disk().misdirect_next_write();
+  } else if (!server->disk().flip_a_bit(random)) {
+    return;
+  }
+  sim.world().note(server->name(), "has a damaged disk");
+  if (server->alive() && sim.is_spare(*server) && random.one_in(2))
+    sim.crash(*server, some_time(sim, random), random.one_in(2));
+}
+
 // --- the coordinator -------------------------------------------------------------------------------------
 
 void strike_coordinator_cuts(Simulation& sim, Random& random) {
@@ -300,6 +328,11 @@ const std::vector<Fault>& all_faults() {
       {"second-starts", "a server is started elsewhere while its old process stands still",
        strike_second_starts},
       {"ring-changes", "groups come into the ring and go, and arcs move", strike_ring_changes},
+      {"disks", "servers have disks, and come back as the members that they were", nullptr},
+      {"slow-disks", "the disk of a server takes long; servers have disks", strike_slow_disks},
+      {"full-disks", "the disk of a server takes nothing; servers have disks", strike_full_disks},
+      {"damaged-disks", "a bit of a disk flips, or a write goes astray; servers have disks",
+       strike_damaged_disks},
   };
   return kFaults;
 }

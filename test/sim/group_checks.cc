@@ -77,10 +77,11 @@ void GroupChecks::on_turn(const MemberName& by, const GroupCore& core, const Gro
   check_obedience(by, core, output);
   if (core.serving()) {
     const Epoch epoch = core.replica().epoch();
-    auto [primary, is_new] = serving_.try_emplace(epoch, by);
-    if (primary->second != by)
+    const std::pair life(by, returns_[by]);
+    auto [primary, is_new] = serving_.try_emplace(epoch, life);
+    if (primary->second != life)
       violated(by, "serves in epoch " + std::to_string(epoch.value) + ", which is that of " +
-                       to_string(primary->second));
+                       to_string(primary->second.first) + (primary->second.first == by ? " before" : ""));
   }
   const std::uint64_t index = core.replica().applied_index().value;
   logged_[by] = core.replica().last_index().value;
@@ -92,6 +93,12 @@ void GroupChecks::on_turn(const MemberName& by, const GroupCore& core, const Gro
   if (lineage == nullptr || index > lineage->last())
     violated(by, "has applied " + std::to_string(index) + ", which nobody committed");
   if (jumped || index % kFingerprintEvery == 0) check_fingerprint(by, core);
+}
+
+void GroupChecks::on_return(const MemberName& member) {
+  ++returns_[member];
+  seen_.erase(member);
+  applied_.erase(member);
 }
 
 // Who has seen an epoch takes nothing of an older one any more.

@@ -34,6 +34,9 @@ class GroupChecks {
                  std::span<const Operation> operations);
   void on_turn(const server::MemberName& by, const server::GroupCore& core,
                const server::GroupOutput& output);
+  // A replica goes on with what is on its disk, which may be less than it had applied; it need not remember
+  // an epoch in which it acknowledged nothing.
+  void on_return(const server::MemberName& member);
   // Every replica that has applied everything must have the same table, and it must be the model's.
   void compare(const server::MemberName& by, const server::GroupCore& core);
 
@@ -78,9 +81,10 @@ class GroupChecks {
   ClusterChecks& cluster_;
   Hooks hooks_;
   std::vector<std::unique_ptr<Lineage>> lineages_;
-  std::map<server::MemberName, std::uint64_t> applied_;  // up to where
-  std::map<server::MemberName, std::uint64_t> logged_;   // up to where
-  std::map<Epoch, server::MemberName> serving_;
+  std::map<server::MemberName, std::uint64_t> applied_;                    // up to where
+  std::map<server::MemberName, std::uint64_t> logged_;                     // up to where
+  std::map<Epoch, std::pair<server::MemberName, std::uint64_t>> serving_;  // and in which of its lives
+  std::map<server::MemberName, std::uint64_t> returns_;
   std::map<server::MemberName, Epoch> seen_;  // the highest epoch that a replica is known to have seen
   // Of acquires, at the primary of an epoch: the order in which they came first.
   struct Arrivals {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "test/sim/coordinator_client.h"
+#include "test/sim/group_disk.h"
 #include "test/sim/member_link.h"
 #include "test/sim/server_process.h"
 
@@ -30,8 +31,10 @@ struct ServerProcess::Life final : Endpoint {
     server::ChannelId channel;
   };
   struct Host {
-    explicit Host(const server::GroupOptions& options) : core(options) {}
+    Host(const server::GroupOptions& options, server::RecoveredState&& state)
+        : core(options, std::move(state)) {}
     server::GroupCore core;
+    std::unique_ptr<GroupDisk> disk;  // of a durable one
     bool turn_scheduled = false;
     LocalMs armed_for = UINT64_MAX;
     std::map<server::RequestId, Asked> asked;
@@ -46,6 +49,9 @@ struct ServerProcess::Life final : Endpoint {
 
   // coordinator
   void on_view(const coordinator::ClusterView& view);
+  void make_hosts();
+  std::unique_ptr<GroupDisk> open_disk(GroupId group);
+  bool has_newer_life() const;
   void follow_members();
   void begin_session();
   void session_ended();

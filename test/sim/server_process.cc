@@ -93,14 +93,8 @@ void ServerProcess::Life::fail(const std::string& why) {
 void ServerProcess::Life::on_view(const coordinator::ClusterView& next) {
   if (failed) return;
   view = next;
-  if (hosts.empty()) {
-    for (GroupId group : self.options_.groups) {
-      server::GroupOptions options = self.options_.group;
-      options.replica.group = group;
-      options.replica.self = name;
-      hosts.try_emplace(group, options);
-    }
-  }
+  if (hosts.empty()) make_hosts();
+  if (failed) return;
   follow_members();
   for (auto& [group, host] : hosts) {
     std::vector<MemberName> alive;
@@ -226,6 +220,8 @@ void ServerProcess::Life::turn(GroupId group) {
   GroupOutput output;
   host.core.turn(now(), output);
   self.observer_.on_turn(name, host.core, output);
+  if (host.disk) host.disk->write(output);
+  if (failed) return;
   carry_out(group, host, output);
   arm(group, host);
   if (self.freeze_wanted_) self.freeze_between_turns(*self.freeze_wanted_);
@@ -349,12 +345,23 @@ ServerProcess::ServerProcess(World& world, Network& network, const std::string& 
 ServerProcess::~ServerProcess() = default;
 
 void ServerProcess::begin_life() {
-  incarnation_ = ++*options_.incarnation;
+  if (!is_durable()) {
+    incarnation_ = ++*options_.incarnation;
+  } else {
+    begin_with_disk();
+  }
   state_ = std::make_unique<Life>(*this);
 }
+
 void ServerProcess::end_life() {
   freeze_wanted_.reset();
   state_.reset();
+  if (!is_durable()) return;
+  if (std::exchange(power_lost_, false)) {
+    disk_.lose_power(world_.random);
+  } else {
+    disk_.lose_process();
+  }
 }
 
 void ServerProcess::woken() {

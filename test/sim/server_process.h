@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "server/core/group_core.h"
+#include "test/sim/disk.h"
 #include "test/sim/network.h"
 
 namespace dlm::sim {
@@ -24,6 +25,8 @@ class ServerObserver {
                          std::span<const Operation> operations) = 0;
   virtual void on_turn(const server::MemberName& by, const server::GroupCore& core,
                        const server::GroupOutput& output) = 0;
+  // A member begins another life with what is on its disk.
+  virtual void on_return(const server::MemberName& member) = 0;
 
  protected:
   ~ServerObserver() = default;
@@ -38,6 +41,7 @@ class ServerProcess final : public Process {
     server::GroupOptions group;  // replica.group and .self are filled in
     std::uint32_t session_timeout_ms = 4'000;
     TimeUs turn_delay = 100;  // from the first input to the turn that takes it; at most
+    TimeUs disk_delay = 100;  // of a durable one: of a write or a sync; at most
   };
   ServerProcess(World& world, Network& network, const std::string& name, const Clock& clock,
                 const Options& options, ServerObserver& observer);
@@ -52,6 +56,10 @@ class ServerProcess final : public Process {
   // --- faults ---
   void step_down(GroupId group);
   void slow_turns(TimeUs delay) { extra_turn_delay_ = delay; }
+  void slow_disk(TimeUs delay) { extra_disk_delay_ = delay; }
+  Disk& disk() { return disk_; }
+  // What is written and not safe is lost with the next life that ends, or not.
+  void lose_power(bool lost) { power_lost_ = lost; }
   // Freezes it when it has decided nothing that it has not carried out; see freeze().
   void freeze_between_turns(bool asleep);
   void go_on();  // from that, or before it has come to it
@@ -64,12 +72,18 @@ class ServerProcess final : public Process {
   void woken() override;
 
  private:
+  void begin_with_disk();
+  bool is_durable() const { return options_.group.replica.durable; }
+
   struct Life;
   Network& network_;
   Options options_;
   ServerObserver& observer_;
   std::uint64_t incarnation_ = 0;
   TimeUs extra_turn_delay_ = 0;
+  TimeUs extra_disk_delay_ = 0;
+  Disk disk_;  // of its host; for those that are durable
+  bool power_lost_ = false;
   std::optional<bool> freeze_wanted_;  // asleep?
   std::unique_ptr<Life> state_;
 };

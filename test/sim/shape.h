@@ -37,6 +37,7 @@ struct Shape {
   std::uint32_t doubled_percent = 0;
   TimeUs duration = 40 * kSecond;  // about, of the safety phase
   TimeUs turn_delay = 100;
+  TimeUs disk_delay = 100;  // of durable groups
   Network::Delays delays;
   server::GroupOptions group;
   WorkloadOptions workload;

@@ -128,8 +128,13 @@ void Simulation::add(std::unique_ptr<Process> process) {
 }
 
 ServerProcess* Simulation::add_server(const std::string& id, const std::string& host) {
-  ServerProcess::Options options{id,           &incarnations_[id],        groups_,
-                                 shape_.group, shape_.session_timeout_ms, shape_.turn_delay};
+  ServerProcess::Options options{id,
+                                 &incarnations_[id],
+                                 groups_,
+                                 shape_.group,
+                                 shape_.session_timeout_ms,
+                                 shape_.turn_delay,
+                                 shape_.disk_delay};
   auto server = std::make_unique<ServerProcess>(
       world_, network_, host, some_clock(world_.random, Clock::Kind::boottime, shape_.drift_ppm_max), options,
       *this);
@@ -213,6 +218,7 @@ std::string Simulation::what_is_missing() const {
 
 void Simulation::crash(Process& process, TimeUs down, bool power_lost) {
   if (!process.alive()) return;
+  if (auto* server = dynamic_cast<ServerProcess*>(&process)) server->lose_power(power_lost);
   network_.process_died(process, power_lost);
   process.crash();
   restart_at_[process.node()] = world_.now() + down;
@@ -309,6 +315,10 @@ void Simulation::on_turn(const server::MemberName& by, const server::GroupCore& 
   if (turn_watcher_) turn_watcher_(core, output);
   if (core.pending_operations() > 2 * shape_.group.pending_operations_max)
     world_.violated(to_string(by) + " has more operations pending than its limit");
+}
+
+void Simulation::on_return(const server::MemberName& member) {
+  for (auto& [group, checks] : checks_) checks->on_return(member);
 }
 
 // What a change of a group's record may be.

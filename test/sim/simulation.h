@@ -124,6 +124,7 @@ class Simulation final : public ServerObserver {
                  std::span<const Operation> operations) override;
   void on_turn(const server::MemberName& by, const server::GroupCore& core,
                const server::GroupOutput& output) override;
+  void on_return(const server::MemberName& member) override;
 
   SimulationOptions options_;
   World world_;

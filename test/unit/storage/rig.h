@@ -27,7 +27,7 @@ class Store {
     folder_.reset();
   }
   LogWriter& log() { return *opened_.log; }
-  const RecoveredGroup& recovered() const { return opened_.recovered; }
+  const RecoveredState& recovered() const { return opened_.recovered; }
   Folder& folder() { return *folder_; }
   // Batches 1 to `last` of epoch 1, each safe before the next; as the text of each, "b<index>".
   void write_batches(std::uint64_t first, std::uint64_t last);

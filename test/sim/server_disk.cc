@@ -1,0 +1,94 @@
+// A server process and its disk: what it finds there, and under which name it goes on.
+#include <algorithm>
+#include <system_error>
+#include <utility>
+
+#include "server/storage/damage.h"
+#include "server/storage/data_folder.h"
+#include "test/sim/server_life.h"
+
+namespace dlm::sim {
+
+using server::MemberName;
+using server::ServerIdentity;
+
+namespace {
+
+constexpr const char* kCluster = "simulated";
+
+}  // namespace
+
+// The folder gives the name. A disk that takes nothing at all is found when the groups are opened.
+void ServerProcess::begin_with_disk() {
+  const std::unique_ptr<server::Folder> root = disk_.root();
+  if (const std::optional<ServerIdentity> identity = server::read_identity(*root)) {
+    incarnation_ = identity->incarnation;
+    observer_.on_return(member());
+    return;
+  }
+  incarnation_ = ++*options_.incarnation;
+}
+
+void ServerProcess::Life::make_hosts() {
+  // Somebody started this id with another folder since; an operator moves this one away.
+  const bool outdated = self.is_durable() && has_newer_life();
+  if (outdated) {
+    self.disk_.wipe();
+    return fail("its data folder is older than what the cluster knows");
+  }
+  try {
+    if (self.is_durable() && !server::read_identity(*self.disk_.root()))
+      server::write_identity(*self.disk_.root(),
+                             {kCluster, name.server, name.incarnation, self.options_.groups});
+    for (GroupId group : self.options_.groups) {
+      server::GroupOptions options = self.options_.group;
+      options.replica.group = group;
+      options.replica.self = name;
+      std::unique_ptr<GroupDisk> disk = self.is_durable() ? open_disk(group) : nullptr;
+      auto [host, is_new] =
+          hosts.try_emplace(group, options, disk ? disk->take_recovered() : server::RecoveredState());
+      host->second.disk = std::move(disk);
+    }
+  } catch (const server::DamagedFolder& damage) {
+    // As above.
+    self.world().note(to_string(name), damage.what());
+    self.disk_.wipe();
+    fail("its data folder is damaged");
+  } catch (const std::system_error& error) {
+    fail(error.what());
+  }
+}
+
+std::unique_ptr<GroupDisk> ServerProcess::Life::open_disk(GroupId group) {
+  GroupDisk::Events events;
+  events.on_durable = [this, group](std::uint64_t log_records) {
+    Host& host = hosts.at(group);
+    host.core.on_durable(log_records, now());
+    schedule_turn(group, host);
+  };
+  events.on_snapshot_written = [this, group](LogIndex index, bool last) {
+    Host& host = hosts.at(group);
+    host.core.on_snapshot_written(index, last, now());
+    schedule_turn(group, host);
+  };
+  events.on_failed = [this](const std::string& why) { fail(why); };
+  const server::GroupIdentity identity{kCluster, name.server, name.incarnation, group};
+  auto disk = std::make_unique<GroupDisk>(
+      self, self.disk_.root()->folder(to_string(group)), identity, self.options_.group.table,
+      [this] { return self.world().random.below(self.options_.disk_delay + 1) + self.extra_disk_delay_; },
+      std::move(events));
+  for (const std::string& line : disk->notes())
+    self.world().note(to_string(name), to_string(group) + ": " + line);
+  return disk;
+}
+
+bool ServerProcess::Life::has_newer_life() const {
+  return std::any_of(view.groups.begin(), view.groups.end(), [&](const auto& group) {
+    const std::vector<MemberName>& set = group.second.config.in_sync;
+    return std::any_of(set.begin(), set.end(), [&](const MemberName& member) {
+      return member.server == name.server && member.incarnation > name.incarnation;
+    });
+  });
+}
+
+}  // namespace dlm::sim
