@@ -13,7 +13,7 @@ constexpr std::size_t kFrameContentMax = 4u << 20;
 constexpr std::size_t kZerosBytes = 1u << 20;  // at a time
 
 void fill_with_zeros(File& file, std::uint64_t begin, std::uint64_t end) {
-  const std::string zeros(kZerosBytes, '\0');
+  const std::string zeros(std::min<std::uint64_t>(kZerosBytes, end - begin), '\0');
   while (begin < end) {
     const std::size_t size = std::min<std::uint64_t>(kZerosBytes, end - begin);
     file.write(begin, std::string_view(zeros).substr(0, size));

@@ -328,11 +328,11 @@ const std::vector<Fault>& all_faults() {
       {"second-starts", "a server is started elsewhere while its old process stands still",
        strike_second_starts},
       {"ring-changes", "groups come into the ring and go, and arcs move", strike_ring_changes},
-      {"disks", "servers have disks, and come back as the members that they were", nullptr},
-      {"slow-disks", "the disk of a server takes long; servers have disks", strike_slow_disks},
-      {"full-disks", "the disk of a server takes nothing; servers have disks", strike_full_disks},
+      {"disks", "servers have disks, and come back as the members that they were", nullptr, true},
+      {"slow-disks", "the disk of a server takes long; servers have disks", strike_slow_disks, true},
+      {"full-disks", "the disk of a server takes nothing; servers have disks", strike_full_disks, true},
       {"damaged-disks", "a bit of a disk flips, or a write goes astray; servers have disks",
-       strike_damaged_disks},
+       strike_damaged_disks, true},
   };
   return kFaults;
 }
@@ -365,6 +365,11 @@ bool is_fault(const std::string& name) {
   return find_fault(name) != nullptr;
 }
 
+bool have_disks(const std::set<std::string>& faults) {
+  return std::any_of(faults.begin(), faults.end(),
+                     [](const std::string& name) { return find_fault(name)->needs_disks; });
+}
+
 std::set<std::string> draw_faults(Random& random) {
   std::vector<std::string> names;
   for (const Fault& fault : all_faults()) names.emplace_back(fault.name);
@@ -373,8 +378,9 @@ std::set<std::string> draw_faults(Random& random) {
   if (kind == 0) return drawn;
   if (kind < 5) return {random.pick(names)};
   const std::uint64_t percent = 10 + random.below(50);
-  for (const std::string& name : names)
-    if (random.percent(percent)) drawn.insert(name);
+  const bool with_disks = random.one_in(3);
+  for (const Fault& fault : all_faults())
+    if (random.percent(percent) && (with_disks || !fault.needs_disks)) drawn.insert(fault.name);
   return drawn;
 }
 

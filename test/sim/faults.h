@@ -16,9 +16,12 @@ struct Fault {
   const char* name;
   const char* what;
   void (*strike)(Simulation&, Random&);  // once; null: it is part of the cluster's shape
+  bool needs_disks = false;
 };
 const std::vector<Fault>& all_faults();
 bool is_fault(const std::string& name);
+// Whether servers have disks with these faults, and come back as the members that they were.
+bool have_disks(const std::set<std::string>& faults);
 
 // The host of a server stands still, `asleep` or only the process, until its coordinator session has ended
 // and another has been given its id; then it goes on, after a time of its own. REQUIRES: it is running and

@@ -6,7 +6,7 @@
 namespace dlm::sim {
 namespace {
 
-constexpr std::uint64_t kSegmentBytes = 128u << 10;
+constexpr std::uint64_t kSegmentBytes = 64u << 10;
 
 }  // namespace
 

@@ -29,6 +29,11 @@ void ServerProcess::begin_with_disk() {
   incarnation_ = ++*options_.incarnation;
 }
 
+MemberName ServerProcess::member_on_disk() {
+  const std::optional<ServerIdentity> identity = server::read_identity(*disk_.root());
+  return identity ? MemberName{identity->server, identity->incarnation} : MemberName();
+}
+
 void ServerProcess::Life::make_hosts() {
   // Somebody started this id with another folder since; an operator moves this one away.
   const bool outdated = self.is_durable() && has_newer_life();

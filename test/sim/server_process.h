@@ -58,6 +58,8 @@ class ServerProcess final : public Process {
   void slow_turns(TimeUs delay) { extra_turn_delay_ = delay; }
   void slow_disk(TimeUs delay) { extra_disk_delay_ = delay; }
   Disk& disk() { return disk_; }
+  // As what its disk would have it come back; none: as somebody new.
+  server::MemberName member_on_disk();
   // What is written and not safe is lost with the next life that ends, or not.
   void lose_power(bool lost) { power_lost_ = lost; }
   // Freezes it when it has decided nothing that it has not carried out; see freeze().

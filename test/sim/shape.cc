@@ -82,8 +82,7 @@ Shape draw_shape(const SimulationOptions& options, Random& random) {
   for (const std::string& fault : options.without) shape.faults.erase(fault);
   if (shape.faults.contains("drift")) shape.drift_ppm_max = 10'000;
   if (shape.faults.contains("doubled-retries")) shape.doubled_percent = 20;
-  shape.group.replica.durable = shape.faults.contains("disks") || shape.faults.contains("slow-disks") ||
-                                shape.faults.contains("full-disks") || shape.faults.contains("damaged-disks");
+  shape.group.replica.durable = have_disks(shape.faults);
   if (shape.group.replica.durable) {
     shape.disk_delay = one_of<TimeUs>(random, {50, 500, 5'000});
     shape.group.snapshot_log_bytes = one_of<std::size_t>(random, {2'048, 32'768, 64u << 20});

@@ -345,6 +345,10 @@ void Simulation::on_record(GroupId group, const coordinator::VersionedConfig& be
         return server->alive() && server->member() == member;
       });
       if (lives) violated("gives up a member in sync that lives");
+      const bool on_disk = std::any_of(servers_.begin(), servers_.end(), [&](ServerProcess* server) {
+        return shape_.group.replica.durable && server->member_on_disk() == member;
+      });
+      if (on_disk) violated("gives up a member in sync that has all on its disk");
     }
   } else if (!before.config.has(now.config.primary)) {
     violated("promotes a member that was not in sync");
