@@ -15,13 +15,36 @@
 namespace dlm::server {
 
 GroupHost::GroupHost(wire::EventLoop& loop, const GroupOptions& options,
-                     coordinator::Coordinator& coordinator, MemberNetwork& network)
+                     coordinator::Coordinator& coordinator, MemberNetwork& network, RecoveredState&& state)
     : loop_(loop),
       self_(options.replica.self),
       coordinator_(coordinator),
       network_(network),
-      core_(options),
+      core_(options, std::move(state)),
       timer_(loop.io()) {}
+
+void GroupHost::use_disk(std::unique_ptr<Folder> folder, const GroupIdentity& identity,
+                         std::unique_ptr<LogWriter> log,
+                         std::function<void(const std::string& why)> on_failed) {
+  GroupStorage::Events events;
+  events.on_durable = [this](std::uint64_t log_records) {
+    if (halted_) return;
+    DLM_FAILPOINT("log.safe");
+    core_.on_durable(log_records, now());
+    schedule_turn();
+  };
+  events.on_snapshot_written = [this](LogIndex index, bool last) {
+    if (halted_) return;
+    core_.on_snapshot_written(index, last, now());
+    schedule_turn();
+  };
+  events.on_failed = [this, on_failed = std::move(on_failed)](const std::string& why) {
+    halt();
+    on_failed(why);
+  };
+  storage_ = std::make_unique<GroupStorage>(loop_.executor(), std::move(folder), identity, std::move(log),
+                                            std::move(events));
+}
 
 // By CLOCK_BOOTTIME: the loop's CLOCK_MONOTONIC stands still while the machine sleeps, and the coordinator's
 // does not, so a primary alone would trust a contact whose session has ended long ago. The timer, which goes
@@ -205,6 +228,8 @@ void GroupHost::turn() {
 
 void GroupHost::carry_out(GroupOutput& output) {
   for (const std::string& line : output.notes) LOG(INFO) << line;
+  if (!output.log_writes.empty()) DLM_FAILPOINT("log.before_write");
+  if (storage_) storage_->write(output);
   if (!output.finished.empty()) DLM_FAILPOINT("answer.before_send");
   for (GroupOutput::Finished& finished : output.finished) finish(finished);
   if (!output.finished.empty()) DLM_FAILPOINT("answer.after_send");

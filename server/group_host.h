@@ -13,6 +13,7 @@
 #include "schema/shard.capnp.h"
 #include "schema/wire/event_loop.h"
 #include "server/core/group_core.h"
+#include "server/group_storage.h"
 
 namespace dlm::server {
 
@@ -49,7 +50,10 @@ class GroupHost : public std::enable_shared_from_this<GroupHost> {
  public:
   // Both must outlive it, or halt() be called before they go.
   GroupHost(wire::EventLoop& loop, const GroupOptions& options, coordinator::Coordinator& coordinator,
-            MemberNetwork& network);
+            MemberNetwork& network, RecoveredState&& state);
+  // The disk of a durable group, at once after it was made. `on_failed`: the disk failed; the host is halted.
+  void use_disk(std::unique_ptr<Folder> folder, const GroupIdentity& identity, std::unique_ptr<LogWriter> log,
+                std::function<void(const std::string& why)> on_failed);
 
   // --- routers. A channel must be closed before its sink goes. ---
   ChannelId open_channel(LaterAnswers& sink);
@@ -107,6 +111,7 @@ class GroupHost : public std::enable_shared_from_this<GroupHost> {
   MemberNetwork& network_;
   GroupCore core_;
   GroupOutput output_;
+  std::unique_ptr<GroupStorage> storage_;  // of a durable group
   bool halted_ = false;
   bool turn_scheduled_ = false;
   std::uint64_t ids_ = 0;  // of channels and requests

@@ -39,6 +39,8 @@ struct Arguments {
   std::string lease_min = format_duration_ms(kLeaseMsMinDefault);
   std::string lease_max = format_duration_ms(kLeaseMsMaxDefault);
   std::string silence_timeout = "750ms";
+  std::string data_dir;
+  std::string durability = "memory";
   std::string log_dir;
 };
 
@@ -104,6 +106,11 @@ ServerOptions digest(const Arguments& arguments) {
   }
   options.zookeeper.session_timeout_ms =
       duration_ms("--session-timeout", arguments.session_timeout, 100, 600'000);
+  if ((arguments.durability == "fsync") != !arguments.data_dir.empty()) {
+    throw CLI::ValidationError("--durability",
+                               "fsync and --data-dir belong together: what is made safe lies there");
+  }
+  node.data_dir = arguments.data_dir;
   options.log_dir = arguments.log_dir;
   return options;
 }
@@ -133,6 +140,13 @@ void add_options(CLI::App& app, Arguments& arguments) {
       ->capture_default_str();
   app.add_option("--lease-max", arguments.lease_max, "Longest session TTL and lease that is given")
       ->capture_default_str();
+  app.add_option(
+         "--durability", arguments.durability,
+         "memory: lost with the last member in sync; fsync: every member has it on its disk before it is "
+         "acknowledged, and goes on with it after a restart. The same for all members of a group")
+      ->check(CLI::IsMember({"memory", "fsync"}))
+      ->capture_default_str();
+  app.add_option("--data-dir", arguments.data_dir, "Folder of this server alone, for --durability fsync");
   app.add_option("--log-dir", arguments.log_dir,
                  "Directory for log files, beside what goes to standard error")
       ->check(CLI::ExistingDirectory);

@@ -15,6 +15,9 @@
 #include "server/group_host.h"
 #include "server/member_link.h"
 #include "server/shard_service.h"
+#include "server/storage/damage.h"
+#include "server/storage/data_folder.h"
+#include "server/storage/posix_files.h"
 
 namespace dlm::server {
 namespace {
@@ -37,6 +40,7 @@ struct IgnoreFailures final : kj::TaskSet::ErrorHandler {
 };
 
 struct ShardNode::Impl final : MemberNetwork, MemberEvents {
+  using Links = std::map<MemberName, std::unique_ptr<MemberLink>>;
   Impl(wire::EventLoop& event_loop, std::unique_ptr<coordinator::Coordinator> session, ShardNodeOptions given,
        Events told)
       : loop(event_loop),
@@ -68,11 +72,15 @@ struct ShardNode::Impl final : MemberNetwork, MemberEvents {
   void on_view(const ClusterView& view);
   void on_session(SessionState state, const std::string& why);
   void outlive_earlier_lives();
+  bool open_data_folder();
+  void write_identity_if_new();
   void make_hosts();
+  void make_host(GroupId group);
   void register_self();
   void init_ring_if_missing();
   void settle_ring_if_due();
   void follow_members(const ClusterView& view);
+  void drop_link(Links::iterator link, const char* why);
   void fail_later(GroupId from, GroupId to, std::uint64_t number, const std::string& why);
 
   void stop(std::function<void()> done);
@@ -107,7 +115,11 @@ struct ShardNode::Impl final : MemberNetwork, MemberEvents {
   std::shared_ptr<ServiceState> service;
   kj::Own<wire::RpcServer> server;
   std::string address;
-  std::map<MemberName, std::unique_ptr<MemberLink>> links;
+  // Of a durable node.
+  std::unique_ptr<Folder> data;
+  std::optional<FolderLock> data_lock;
+  std::optional<ServerIdentity> identity;
+  Links links;
   ClusterView view;
   std::string session_trouble;
   bool registering = false;
@@ -188,8 +200,10 @@ void ShardNode::Impl::on_view(const ClusterView& next) {
     registering = true;
     start_timer.cancel();
     service->cluster = view.cluster;
-    outlive_earlier_lives();
+    if (!options.data_dir.empty() && !open_data_folder()) return;
+    if (!identity) outlive_earlier_lives();
     make_hosts();
+    if (failed) return;
     register_self();
   }
   init_ring_if_missing();
@@ -209,19 +223,81 @@ void ShardNode::Impl::outlive_earlier_lives() {
   }
 }
 
+// The folder says under which name this server goes on. False: it failed.
+bool ShardNode::Impl::open_data_folder() {
+  try {
+    data_lock.emplace(options.data_dir);
+    data = posix_folder(options.data_dir);
+    identity = read_identity(*data);
+  } catch (const std::runtime_error& error) {  // DamagedFolder, std::system_error
+    fail(error.what());
+    return false;
+  }
+  if (!identity) return true;
+  const std::string refusal = why_not_ours(*identity, view.cluster, options.id);
+  if (refusal.empty()) {
+    service->self.incarnation = identity->incarnation;
+    const auto newer = newer_life(*identity, view.groups);
+    if (!newer) return true;
+    fail(options.data_dir + ": is of " + coordinator::to_string(service->self) + ", and " +
+         coordinator::to_string(*newer) +
+         " has been in sync since: what is in the folder is outdated. Move it away to join as a new member");
+    return false;
+  }
+  fail(options.data_dir + ": " + refusal);
+  return false;
+}
+
+void ShardNode::Impl::write_identity_if_new() {
+  if (!identity) identity = ServerIdentity{view.cluster, options.id, service->self.incarnation, {}};
+  for (GroupId group : identity->groups) {
+    if (!data->has_folder(to_string(group)))
+      throw DamagedFolder(data->describe(to_string(group)) + ": is missing; " + kMoveDataAway);
+  }
+  bool changed = identity->groups.empty();
+  for (GroupId group : options.groups) {
+    if (std::find(identity->groups.begin(), identity->groups.end(), group) != identity->groups.end())
+      continue;
+    data->folder(to_string(group));
+    identity->groups.push_back(group);
+    changed = true;
+  }
+  if (changed) write_identity(*data, *identity);
+}
+
 // Not before the coordinator is in touch: it tells the session timeout that holds.
 void ShardNode::Impl::make_hosts() {
-  for (GroupId group : options.groups) {
-    GroupOptions group_options;
-    group_options.replica.group = group;
-    group_options.replica.self = service->self;
-    group_options.replica.silence_timeout_ms = options.silence_timeout_ms;
-    group_options.replica.ping_interval_ms = std::max<TimeMs>(1, options.silence_timeout_ms / 10);
-    group_options.replica.coordinator_timeout_ms = coordinator->session_timeout_ms();
-    group_options.replica.lease_ms_first = std::min(options.table.lease_ms_max, kSessionTtlMsDefault);
-    group_options.table = options.table;
-    service->hosts.emplace(group, std::make_shared<GroupHost>(loop, group_options, *coordinator, *this));
+  try {
+    if (data) write_identity_if_new();
+    for (GroupId group : options.groups) make_host(group);
+  } catch (const std::runtime_error& error) {  // DamagedFolder, std::system_error
+    fail(error.what());
   }
+}
+
+void ShardNode::Impl::make_host(GroupId group) {
+  GroupOptions group_options;
+  group_options.replica.group = group;
+  group_options.replica.self = service->self;
+  group_options.replica.silence_timeout_ms = options.silence_timeout_ms;
+  group_options.replica.ping_interval_ms = std::max<TimeMs>(1, options.silence_timeout_ms / 10);
+  group_options.replica.coordinator_timeout_ms = coordinator->session_timeout_ms();
+  group_options.replica.lease_ms_first = std::min(options.table.lease_ms_max, kSessionTtlMsDefault);
+  group_options.replica.durable = data != nullptr;
+  group_options.table = options.table;
+  OpenedGroup opened;
+  std::unique_ptr<Folder> folder;
+  if (data) {
+    folder = data->folder(to_string(group));
+    opened = open_group(*folder, identity_of(*identity, group), options.table);
+    for (const std::string& line : opened.notes) LOG(INFO) << to_string(group) << ": " << line;
+  }
+  auto host =
+      std::make_shared<GroupHost>(loop, group_options, *coordinator, *this, std::move(opened.recovered));
+  if (data)
+    host->use_disk(std::move(folder), identity_of(*identity, group), std::move(opened.log),
+                   [this](const std::string& why) { fail("the disk failed: " + why); });
+  service->hosts.emplace(group, std::move(host));
 }
 
 void ShardNode::Impl::register_self() {
@@ -274,7 +350,9 @@ void ShardNode::Impl::follow_members(const ClusterView& next) {
     const bool may_get_arcs = next.ring.changing() || move_targets.contains(member.name);
     if ((!shares && !may_get_arcs) || !at) continue;
     wanted.insert(member.name);
-    if (links.contains(member.name)) continue;
+    auto known = links.find(member.name);
+    if (known != links.end() && known->second->address() == member.address) continue;
+    if (known != links.end()) drop_link(known, " has another address now");
     wire::ShardLinkOptions link;
     link.cluster = next.cluster;
     link.self = coordinator::to_string(service->self);
@@ -285,12 +363,22 @@ void ShardNode::Impl::follow_members(const ClusterView& next) {
     links.emplace(member.name, std::make_unique<MemberLink>(loop, std::move(link), service->self, member.name,
                                                             options.silence_timeout_ms, *this));
   }
-  std::erase_if(links, [&](const auto& link) {
-    if (wanted.contains(link.first)) return false;
-    const std::string why = coordinator::to_string(link.first) + " left the cluster";
-    for (const auto& [from, to, number] : link.second->transfers_out()) fail_later(from, to, number, why);
-    return true;
-  });
+  for (auto link = links.begin(); link != links.end();) {
+    if (wanted.contains(link->first)) {
+      ++link;
+    } else {
+      drop_link(link++, " left the cluster");
+    }
+  }
+}
+
+void ShardNode::Impl::drop_link(Links::iterator link, const char* why) {
+  for (const auto& [from, to, number] : link->second->transfers_out())
+    fail_later(from, to, number, coordinator::to_string(link->first) + why);
+  const MemberName member = link->first;
+  links.erase(link);
+  // What was out on it gets no answer.
+  on_link_down(member, false);
 }
 
 // --- members ---------------------------------------------------------------------------------------------

@@ -26,6 +26,9 @@ struct ShardNodeOptions {
   std::uint32_t silence_timeout_ms = 750;
   std::uint32_t start_timeout_ms = 10'000;  // to hear from the coordinator for the first time
   std::uint32_t router_timeout_ms = 5'000;  // a router that takes no later answers for so long is cut off
+  // Where what is acknowledged is made safe first, and where it goes on after a restart; empty: memory is all
+  // there is.
+  std::string data_dir;
   LockTableLimits table;
   wire::RpcLimits rpc;
 };

@@ -13,4 +13,9 @@ class DamagedFolder : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+inline constexpr const char* kMoveDataAway =
+    "either put a sound copy of this very folder back, or move the whole data folder away: the server then "
+    "joins "
+    "as a new member, which needs a living member of the in-sync set";
+
 }  // namespace dlm::server

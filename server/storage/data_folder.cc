@@ -53,19 +53,14 @@ std::optional<ServerIdentity> read_identity(Folder& root) {
   const json::object* object = error ? nullptr : value.if_object();
   const json::value* format = object == nullptr ? nullptr : object->if_contains("format");
   if (format == nullptr || !format->is_int64())
-    throw DamagedFolder(path +
-                        ": is not what this program wrote: put it back from a copy of this very folder, or "
-                        "move the whole folder away");
+    throw DamagedFolder(path + ": is not what this program wrote; " + kMoveDataAway);
   if (format->get_int64() != kFormat)
     throw DamagedFolder(path + ": is of format " + std::to_string(format->get_int64()) +
                         ", this program knows format " + std::to_string(kFormat) +
                         ": start the version that wrote it");
   ServerIdentity identity;
   if (!take(*object, identity))
-    throw DamagedFolder(
-        path +
-        ": lacks a field, or has a wrong one: put it back from a copy of this very folder, or "
-        "move the whole folder away");
+    throw DamagedFolder(path + ": lacks a field, or has a wrong one; " + kMoveDataAway);
   return identity;
 }
 
@@ -83,6 +78,26 @@ void write_identity(Folder& root, const ServerIdentity& identity) {
   file->sync();
   root.rename(unfinished, kName);
   root.sync();
+}
+
+std::string why_not_ours(const ServerIdentity& identity, const std::string& cluster,
+                         const std::string& server) {
+  if (identity.server != server)
+    return "is the data folder of server " + identity.server + ": each server has one of its own";
+  if (identity.cluster != cluster)
+    return "belongs to another cluster (" + identity.cluster + ", this one is " + cluster +
+           "): give the right --zookeeper or another folder. A ZooKeeper that lost its data makes a new "
+           "cluster";
+  return {};
+}
+
+std::optional<coordinator::MemberName> newer_life(
+    const ServerIdentity& identity, const std::map<GroupId, coordinator::VersionedConfig>& groups) {
+  for (const auto& [group, record] : groups) {
+    for (const coordinator::MemberName& member : record.config.in_sync)
+      if (member.server == identity.server && member.incarnation > identity.incarnation) return member;
+  }
+  return std::nullopt;
 }
 
 GroupIdentity identity_of(const ServerIdentity& server, GroupId group) {

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "coordinator/core/group_config.h"
 #include "server/storage/files.h"
 #include "server/storage/log_files.h"
 
@@ -23,6 +25,14 @@ struct ServerIdentity {
 // Of the folder, if it has one. Throws DamagedFolder, and std::system_error.
 std::optional<ServerIdentity> read_identity(Folder& root);
 void write_identity(Folder& root, const ServerIdentity& identity);
+
+// Why the folder can't be used by this server of this cluster; empty: it can.
+std::string why_not_ours(const ServerIdentity& identity, const std::string& cluster,
+                         const std::string& server);
+// A later life of the server that is in sync somewhere: it began with another folder, and this one is
+// outdated.
+std::optional<coordinator::MemberName> newer_life(
+    const ServerIdentity& identity, const std::map<GroupId, coordinator::VersionedConfig>& groups);
 
 GroupIdentity identity_of(const ServerIdentity& server, GroupId group);
 

@@ -47,10 +47,8 @@ GroupContents look_into(Folder& folder, const GroupIdentity& identity, const Loc
   }
   contents.log = scan_log(folder, identity);
   if (contents.log.segments.empty() && contents.snapshot)
-    throw DamagedFolder(
-        folder.describe(segment_name(1)) +
-        " and all after it: the log is missing beside a snapshot; put the files back, or move "
-        "the whole data folder away");
+    throw DamagedFolder(folder.describe(segment_name(1)) +
+                        " and all after it are missing beside a snapshot; " + std::string(kMoveDataAway));
   return contents;
 }
 
@@ -63,19 +61,19 @@ OpenedGroup open_group(Folder& folder, const GroupIdentity& identity, const Lock
   bool unconnected = false;
   std::string error;
   std::optional<RecoveredLog> log = contents.log.replay.finish(contents.snapshot, unconnected, error);
-  if (!log) throw DamagedFolder(folder.describe("") + ": " + error + "; move the whole data folder away");
+  if (!log) throw DamagedFolder(folder.describe("") + ": " + error + "; " + kMoveDataAway);
   recovered.log = std::move(*log);
   recovered.table = std::move(contents.table);
   if (contents.snapshot && recovered.log.base != contents.snapshot->index) recovered.table.reset();
   recovered.log_bytes = contents.log.record_bytes;
   if (contents.log.unfinished_bytes != 0)
     opened.notes.push_back("cut off a write of " + format_size_bytes(contents.log.unfinished_bytes) +
-                              " that a crash interrupted; nobody was told of it");
+                           " that a crash interrupted; nobody was told of it");
   if (!contents.log.segments.empty())
     opened.notes.push_back("read the state at " + std::to_string(recovered.log.base.value) + " and " +
-                              std::to_string(recovered.log.batches.size()) + " batches of log, " +
-                              format_size_bytes(contents.log.record_bytes) +
-                              (contents.snapshot ? ", behind a snapshot" : ""));
+                           std::to_string(recovered.log.batches.size()) + " batches of log, " +
+                           format_size_bytes(contents.log.record_bytes) +
+                           (contents.snapshot ? ", behind a snapshot" : ""));
   opened.log = std::make_unique<LogWriter>(folder, identity, segment_bytes, std::move(contents.log));
   if (unconnected) {
     opened.log->add(LogReset{recovered.log.base, recovered.log.base_epoch, false});

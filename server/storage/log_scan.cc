@@ -12,11 +12,6 @@
 namespace dlm::server {
 namespace {
 
-constexpr const char* kWayOut =
-    ". Nothing was changed. Either put a sound copy of this very folder back, or move the whole data folder "
-    "away: "
-    "the server then joins as a new member, which needs a living member of the in-sync set";
-
 class Scan {
  public:
   Scan(Folder& folder, const GroupIdentity& identity) : folder_(folder), identity_(identity) {}
@@ -28,7 +23,8 @@ class Scan {
     std::sort(ids.begin(), ids.end());
     for (std::size_t i = 0; i < ids.size(); ++i) {
       if (i > 0 && ids[i] != ids[i - 1] + 1)
-        throw DamagedFolder(folder_.describe(segment_name(ids[i - 1] + 1)) + ": is missing" + kWayOut);
+        throw DamagedFolder(folder_.describe(segment_name(ids[i - 1] + 1)) + ": is missing; " +
+                            kMoveDataAway);
       scan_segment(ids[i]);
     }
     return std::move(log_);
@@ -99,7 +95,8 @@ class Scan {
   }
 
   [[noreturn]] void damaged(std::uint64_t at, const char* what) const {
-    throw DamagedFolder(path_ + ": damaged at byte " + std::to_string(at) + ": " + what + kWayOut);
+    throw DamagedFolder(path_ + ": damaged at byte " + std::to_string(at) + ": " + what +
+                        ". Nothing was changed: " + kMoveDataAway);
   }
 
   Folder& folder_;

@@ -10,13 +10,15 @@ namespace {
 
 // A frame begins a new one when it would get larger; a single record may be.
 constexpr std::size_t kFrameContentMax = 4u << 20;
-constexpr std::size_t kZerosBytes = 1u << 20;  // at a time
+constexpr std::size_t kZerosBytes = 1u << 20;  // at a time, so that a sync of the log waits for no more
 
+// And syncs.
 void fill_with_zeros(File& file, std::uint64_t begin, std::uint64_t end) {
   const std::string zeros(std::min<std::uint64_t>(kZerosBytes, end - begin), '\0');
   while (begin < end) {
     const std::size_t size = std::min<std::uint64_t>(kZerosBytes, end - begin);
     file.write(begin, std::string_view(zeros).substr(0, size));
+    file.sync();
     begin += size;
   }
 }
@@ -34,13 +36,12 @@ LogWriter::LogWriter(Folder& folder, const GroupIdentity& identity, std::uint64_
       next_frame_(log.next_frame),
       led_(log.replay.led()) {
   if (segments_.empty()) {
-    segments_.push_back(make_segment(folder_, identity_, 1, segment_bytes_));
+    make_segment(segment_bytes_);
     at_bytes_ = frame_bytes(first_frame("log", identity_).size());
   }
   file_ = folder_.open(segment_name(segments_[at_segment_].id));
   if (log.unfinished_bytes == 0) return;
   fill_with_zeros(*file_, at_bytes_, at_bytes_ + log.unfinished_bytes);
-  file_->sync();
 }
 
 void LogWriter::add(const LogRecord& record) {
@@ -91,11 +92,8 @@ void LogWriter::write_frame() {
 void LogWriter::open_segment_for(std::size_t frame_bytes_wanted) {
   while (segments_[at_segment_].size_bytes - at_bytes_ < frame_bytes_wanted) {
     const std::size_t head_bytes = frame_bytes(first_frame("log", identity_).size());
-    if (at_segment_ + 1 == segments_.size()) {
-      segments_.push_back(
-          make_segment(folder_, identity_, next_segment_id(),
-                       std::max<std::uint64_t>(segment_bytes_, head_bytes + frame_bytes_wanted)));
-    }
+    if (at_segment_ + 1 == segments_.size())
+      make_segment(std::max<std::uint64_t>(segment_bytes_, head_bytes + frame_bytes_wanted));
     file_ = folder_.open(segment_name(segments_[++at_segment_].id));
     at_bytes_ = head_bytes;
     segment_is_safe_ = false;
@@ -108,22 +106,26 @@ bool LogWriter::wants_segment() const {
   return at_segment_ + 1 == segments_.size() && at_bytes_ > segments_[at_segment_].size_bytes / 2;
 }
 
-// Under another name until it is whole.
-Segment LogWriter::make_segment(Folder& folder, const GroupIdentity& identity, std::uint64_t id,
-                                std::uint64_t size_bytes) {
-  const std::string unfinished = segment_name(id) + ".new";
-  const std::unique_ptr<File> file = folder.create(unfinished);
+LogWriter::Spare LogWriter::prepare_segment(Folder& folder, const GroupIdentity& identity, std::uint64_t id,
+                                            std::uint64_t size_bytes, const std::string& name) {
+  const std::unique_ptr<File> file = folder.create(name);
   const std::string first = seal_frame(id, 0, 0, first_frame("log", identity));
   file->write(0, first);
   fill_with_zeros(*file, first.size(), size_bytes);
-  file->sync();
-  folder.rename(unfinished, segment_name(id));
-  folder.sync();
-  return {id, size_bytes, {}};
+  return {id, size_bytes, name};
 }
 
-void LogWriter::take_segment(const Segment& segment) {
-  if (segment.id == next_segment_id()) segments_.push_back(segment);
+void LogWriter::make_segment(std::uint64_t size_bytes) {
+  const std::uint64_t id = segments_.empty() ? 1 : next_segment_id();
+  take_segment(prepare_segment(folder_, identity_, id, size_bytes, segment_name(id) + ".new"));
+}
+
+// It may come too late, when one had to be made at once.
+void LogWriter::take_segment(const Spare& spare) {
+  if (!segments_.empty() && spare.id != next_segment_id()) return folder_.remove(spare.name);
+  folder_.rename(spare.name, segment_name(spare.id));
+  folder_.sync();
+  segments_.push_back({spare.id, spare.size_bytes, {}});
 }
 
 void LogWriter::drop_covered(LogIndex index) {

@@ -11,8 +11,8 @@
 
 namespace dlm::server {
 
-// One thread, but for make_segment(). After anything was thrown it must not be used any more: what is on the
-// disk is not known.
+// One thread, but for prepare_segment(). After anything was thrown it must not be used any more: what is on
+// the disk is not known.
 class LogWriter {
  public:
   // Goes on where the scan ended, having wiped out an unfinished frame.
@@ -25,19 +25,26 @@ class LogWriter {
   // Returns when everything that was added is safe.
   void sync();
 
-  // The segment that will be needed after those that exist; wanted early, so that no sync() has to fill one
-  // with zeros. make_segment() may run on another thread meanwhile; what it made is given to take_segment().
+  // The segment that will be needed after those that exist; wanted early, so that no write() has to fill one
+  // with zeros. prepare_segment() may run on another thread meanwhile; what it made is given to
+  // take_segment().
   bool wants_segment() const;
   std::uint64_t next_segment_id() const { return segments_.back().id + 1; }
-  static Segment make_segment(Folder& folder, const GroupIdentity& identity, std::uint64_t id,
-                              std::uint64_t size_bytes);
-  void take_segment(const Segment& segment);
+  struct Spare {
+    std::uint64_t id = 0;
+    std::uint64_t size_bytes = 0;
+    std::string name;  // until it is taken
+  };
+  static Spare prepare_segment(Folder& folder, const GroupIdentity& identity, std::uint64_t id,
+                               std::uint64_t size_bytes, const std::string& name);
+  void take_segment(const Spare& spare);
 
   // Removes segments of which a snapshot of the state at `index` has all.
   void drop_covered(LogIndex index);
   std::uint64_t size_bytes() const;  // on disk
 
  private:
+  void make_segment(std::uint64_t size_bytes);
   void write_frame();
   void make_safe();
   void open_segment_for(std::size_t frame_bytes);

@@ -55,11 +55,8 @@ class FrameFile {
   const std::string& path() const { return path_; }
 
   [[noreturn]] void damaged(const char* what) const {
-    throw DamagedFolder(
-        path_ + ": damaged at byte " + std::to_string(at_bytes_) + ": " + what +
-        ". Nothing was changed. Either put a sound copy of this very folder back, or move the "
-        "whole data folder away: the server then joins as a new member, which needs a living "
-        "member of the in-sync set");
+    throw DamagedFolder(path_ + ": damaged at byte " + std::to_string(at_bytes_) + ": " + what +
+                        ". Nothing was changed: " + kMoveDataAway);
   }
 
  private:

@@ -36,8 +36,7 @@ MemberName ServerProcess::member_on_disk() {
 
 void ServerProcess::Life::make_hosts() {
   // Somebody started this id with another folder since; an operator moves this one away.
-  const bool outdated = self.is_durable() && has_newer_life();
-  if (outdated) {
+  if (self.is_durable() && newer_life({kCluster, name.server, name.incarnation, {}}, view.groups)) {
     self.disk_.wipe();
     return fail("its data folder is older than what the cluster knows");
   }
@@ -85,15 +84,6 @@ std::unique_ptr<GroupDisk> ServerProcess::Life::open_disk(GroupId group) {
   for (const std::string& line : disk->notes())
     self.world().note(to_string(name), to_string(group) + ": " + line);
   return disk;
-}
-
-bool ServerProcess::Life::has_newer_life() const {
-  return std::any_of(view.groups.begin(), view.groups.end(), [&](const auto& group) {
-    const std::vector<MemberName>& set = group.second.config.in_sync;
-    return std::any_of(set.begin(), set.end(), [&](const MemberName& member) {
-      return member.server == name.server && member.incarnation > name.incarnation;
-    });
-  });
 }
 
 }  // namespace dlm::sim

@@ -51,7 +51,6 @@ struct ServerProcess::Life final : Endpoint {
   void on_view(const coordinator::ClusterView& view);
   void make_hosts();
   std::unique_ptr<GroupDisk> open_disk(GroupId group);
-  bool has_newer_life() const;
   void follow_members();
   void begin_session();
   void session_ended();
