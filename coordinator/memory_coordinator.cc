@@ -6,8 +6,10 @@
 #include <mutex>
 #include <optional>
 #include <set>
+#include <system_error>
 #include <utility>
 
+#include "coordinator/hub_file.h"
 #include "coordinator/member_json.h"
 #include "coordinator/timers.h"
 
@@ -30,10 +32,15 @@ struct MemoryHub::State {
     Coordinator::Registered done;
   };
 
-  explicit State(MemoryHubOptions given) : options(std::move(given)) { view.cluster = options.cluster; }
+  explicit State(MemoryHubOptions given) : options(std::move(given)) {
+    if (!options.file.empty() && read_hub_file(options.file, view)) return;
+    view.cluster = options.cluster;
+    if (!options.file.empty()) write_hub_file(options.file, view);
+  }
 
   void deliver(Session& session, Task task);
   void post_view(Session& session);
+  bool keep() const;  // false: the file can't be written
   void changed();
   void admit_waiting();
   void give_up_waiting(std::uint64_t number);
@@ -203,7 +210,12 @@ class MemorySession final : public Coordinator {
     std::lock_guard lock(hub_.mutex);
     WriteResult result = WriteResult::unavailable;
     if (valid && session_->reachable()) {
+      const ClusterView before = hub_.view;
       result = compare_and_set() ? WriteResult::accepted : WriteResult::conflict;
+      if (result == WriteResult::accepted && !hub_.keep()) {
+        hub_.view = before;
+        result = WriteResult::unavailable;
+      }
     }
     hub_.deliver(*session_, [done = std::move(done), result](Session&) { done(result); });
     if (result == WriteResult::accepted) hub_.changed();
@@ -214,6 +226,15 @@ class MemorySession final : public Coordinator {
 };
 
 }  // namespace
+
+bool MemoryHub::State::keep() const {
+  try {
+    if (!options.file.empty()) write_hub_file(options.file, view);
+    return true;
+  } catch (const std::system_error&) {
+    return false;
+  }
+}
 
 // Deliveries to one session keep their order, also when the delay is lowered while some are on their way.
 void MemoryHub::State::deliver(Session& session, Task task) {

@@ -13,6 +13,8 @@ namespace dlm::coordinator {
 struct MemoryHubOptions {
   std::string cluster = "in-memory";
   std::uint32_t session_timeout_ms = 4'000;
+  // Where ring and records are kept from one hub to the next, with the cluster's id; empty: nowhere.
+  std::string file;
 };
 
 // What the sessions of one cluster share. Thread-safe; sessions keep its contents alive, so they may outlive
@@ -22,6 +24,7 @@ struct MemoryHubOptions {
 // sessions of that name.
 class MemoryHub {
  public:
+  // Throws std::runtime_error when the file is not one of its own or can't be written.
   explicit MemoryHub(MemoryHubOptions options = {});
 
   // Ends the live sessions: their registrations go at once. A session that is cut off learns of it when it is

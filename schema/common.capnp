@@ -119,6 +119,7 @@ struct GroupStatus {
   arcs @13 :UInt32;
   shareOwned @14 :Float64;
   move @15 :MoveStatus;
+  durability @16 :Text;
 }
 
 struct MoveStatus {

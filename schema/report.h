@@ -64,6 +64,7 @@ struct GroupReport {
   std::uint64_t locks_held = 0;
   std::uint64_t waiters = 0;
   std::uint64_t sessions = 0;
+  std::string durability;          // "memory" or "fsync"
   std::uint64_t ring_version = 0;  // of the ring that it knows
   std::uint32_t arcs = 0;          // that it owns
   double share_owned = 0;          // of the hash space

@@ -6,10 +6,12 @@
 #include <cstdlib>
 #include <iostream>
 #include <memory>
+#include <string_view>
 #include <system_error>
 
 #include "coordinator/lasting_coordinator.h"
 #include "schema/wire/event_loop.h"
+#include "server/check_command.h"
 #include "server/id_lock.h"
 #include "server/server_options.h"
 #include "server/shard_node.h"
@@ -95,6 +97,7 @@ int run(const server::ServerOptions& options) {
 
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
+  if (argc > 1 && std::string_view(argv[1]) == "check") return server::run_check(argc - 1, argv + 1);
   int exit_code = EXIT_SUCCESS;
   const std::optional<server::ServerOptions> options = server::parse_arguments(argc, argv, exit_code);
   if (!options) return exit_code;

@@ -24,6 +24,7 @@ constexpr const char* kExample =
     "zk1:2181,zk2:2181/dlm\n"
     "  dlm-server --id s3 --groups g1 --init-ring g1 --listen 10.0.0.3:7800 --zookeeper "
     "zk1:2181,zk2:2181/dlm\n"
+    "A data folder is verified by: dlm-server check DIR [--locks]\n"
     "Options may also stand in a file (--config server.toml), as lines like: listen = \"10.0.0.1:7800\"";
 
 constexpr std::uint32_t kLeaseLimitMs = 720u * 3'600'000;  // 30 days

@@ -17,10 +17,17 @@ std::vector<GroupId> groups_up_to(std::uint32_t count) {
   return groups;
 }
 
+coordinator::MemoryHubOptions hub_options(const DevOptions& options) {
+  coordinator::MemoryHubOptions hub;
+  hub.cluster = "dev";
+  if (!options.data_dir.empty()) hub.file = options.data_dir + "/coordinator";
+  return hub;
+}
+
 }  // namespace
 
 DevCluster::DevCluster(wire::EventLoop& loop, const DevOptions& options)
-    : loop_(loop), options_(options), hub_({.cluster = "dev"}), look_timer_(loop.io()) {
+    : loop_(loop), options_(options), hub_(hub_options(options)), look_timer_(loop.io()) {
   auto session = [this](const std::string& name) { return make_session(hub_, loop_.executor(), name); };
   router::RouterProcessOptions router_options;
   router_options.id = "r1";
@@ -47,6 +54,7 @@ void DevCluster::start(Events events) {
     node.id = "s" + std::to_string(i);
     node.groups = groups_up_to(options_.groups + options_.spare_groups);
     node.init_ring = groups_up_to(options_.groups);
+    if (!options_.data_dir.empty()) node.data_dir = options_.data_dir + "/" + node.id;
     node.table.lease_ms_min = options_.lease_ms_min;
     node.table.lease_ms_max = options_.lease_ms_max;
     auto failed = [this, id = node.id](const std::string& why) { events_.on_failed(id + ": " + why); };

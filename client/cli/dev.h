@@ -28,9 +28,10 @@ struct DevOptions {
   HostPort listen{"127.0.0.1", kRouterPortDefault};  // of the router; port 0: a free one
   std::uint32_t lease_ms_min = kLeaseMsMinDefault;
   std::uint32_t lease_ms_max = kLeaseMsMaxDefault;
+  std::string data_dir;  // of everything, servers with --durability fsync; empty: everything is in memory
 };
 
-// Loop thread only. Everything it knows is in memory and gone with it.
+// Loop thread only. Without a data folder everything it knows is in memory, and gone with it.
 class DevCluster {
  public:
   struct Events {
@@ -38,7 +39,8 @@ class DevCluster {
     std::function<void(const std::string& why)> on_failed;  // to be destroyed, but not from within the call
   };
 
-  // The router listens at once: throws std::system_error when it can't. The loop must outlive it.
+  // The router listens at once: throws std::system_error when it can't, and std::runtime_error when the data
+  // folder can't be used. The loop must outlive it.
   DevCluster(wire::EventLoop& loop, const DevOptions& options);
   ~DevCluster();
   DevCluster(const DevCluster&) = delete;

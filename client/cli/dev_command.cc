@@ -3,7 +3,9 @@
 
 #include <boost/asio/signal_set.hpp>
 #include <csignal>
+#include <filesystem>
 #include <optional>
+#include <stdexcept>
 #include <system_error>
 
 #include "client/cli/cli.h"
@@ -16,6 +18,7 @@ namespace {
 struct DevArguments {
   DevOptions cluster;
   std::string listen = "127.0.0.1:7700";
+  std::string durability = "memory";
 };
 
 // Where a `dlm` without options looks.
@@ -31,6 +34,7 @@ void print_ready(const Globals& globals, const DevOptions& options, const std::s
     print(JsonObject{{"router", router},
                      {"groups", options.groups},
                      {"spare_groups", options.spare_groups},
+                     {"durability", options.data_dir.empty() ? "memory" : "fsync"},
                      {"replicas", options.replicas}});
   } else {
     std::string setting =
@@ -50,7 +54,10 @@ void print_ready(const Globals& globals, const DevOptions& options, const std::s
           "  dlm status\n" +
           grow +
           "\n"
-          "Ctrl-C ends it. Everything is in memory, and gone then.\n");
+          "Ctrl-C ends it. " +
+          (options.data_dir.empty() ? "Everything is in memory, and gone then.\n"
+                                    : "Everything is in " + printable(options.data_dir) +
+                                          ", and there again when it is started with it.\n"));
   }
   std::fflush(stdout);
 }
@@ -81,9 +88,16 @@ int run_dev(const Globals& globals, const DevArguments& arguments) {
   wire::EventLoop loop;
   std::optional<DevCluster> cluster;
   try {
+    if (!arguments.cluster.data_dir.empty()) std::filesystem::create_directories(arguments.cluster.data_dir);
+  } catch (const std::system_error& error) {
+    return fail(globals, ExitCode::system, "system", error.what());
+  }
+  try {
     cluster.emplace(loop, arguments.cluster);
   } catch (const std::system_error& error) {
     return cannot_listen(globals, arguments, error);
+  } catch (const std::runtime_error& error) {
+    return fail(globals, ExitCode::system, "system", error.what());
   }
 
   int code = number_of(ExitCode::ok);
@@ -137,10 +151,21 @@ void add_dev(CLI::App& app, const Globals& globals, Action& action) {
                "Shortest TTL and lease allowed; default 1s", 1, kWaitForeverMs - 1);
   add_duration(*command, "--lease-max", arguments->cluster.lease_ms_max,
                "Longest TTL and lease allowed; default 1h", 1, kWaitForeverMs - 1);
+  command
+      ->add_option("--data-dir", arguments->cluster.data_dir,
+                   "Keep everything in this folder, safe against the loss of power: --durability fsync")
+      ->type_name("DIR");
+  command->add_option("--durability", arguments->durability, "memory or fsync; default memory")
+      ->check(CLI::IsMember({"memory", "fsync"}))
+      ->type_name("MODE");
   command->footer(
-      "Nothing is kept: no ZooKeeper, no disk. With --json the line that says it is ready is an object.\n"
+      "Without --data-dir nothing is kept: no ZooKeeper, no disk. With --json the line that says it is ready "
+      "is "
+      "an object.\n"
       "Examples:\n"
       "  dlm dev\n"
+      "  dlm dev --durability fsync --data-dir ./dlm-data      # locks outlive Ctrl-C, kill -9 and the "
+      "power\n"
       "  dlm dev --spare-groups 1      # then: dlm ring add g3\n"
       "  dlm dev --groups 4 --replicas 1 --listen 127.0.0.1:0");
   command->callback([arguments, &globals, &action] {
@@ -150,6 +175,9 @@ void add_dev(CLI::App& app, const Globals& globals, Action& action) {
           "--listen", "'" + printable(arguments->listen) + "' is not host:port, as in 127.0.0.1:7700");
     }
     arguments->cluster.listen = *listen;
+    if ((arguments->durability == "fsync") != !arguments->cluster.data_dir.empty()) {
+      throw CLI::ValidationError("--durability", "fsync and --data-dir DIR belong together");
+    }
     if (arguments->cluster.lease_ms_min > arguments->cluster.lease_ms_max) {
       throw CLI::ValidationError("--lease-min", "is above --lease-max");
     }

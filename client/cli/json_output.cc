@@ -131,6 +131,7 @@ JsonObject to_json(const GroupReport& group) {
   out["locks_held"] = group.locks_held;
   out["waiters"] = group.waiters;
   out["sessions"] = group.sessions;
+  out["durability"] = printable(group.durability);
   out["ring_version"] = group.ring_version;
   out["arcs"] = group.arcs;
   out["share_owned"] = group.share_owned;

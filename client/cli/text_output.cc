@@ -54,7 +54,8 @@ std::vector<std::string> group_row(const ClusterReport& cluster, const GroupRepo
           told(place(group.committed_index) + "/" + place(group.last_index)),
           told(std::to_string(group.locks_held)),
           told(std::to_string(group.waiters)),
-          told(std::to_string(group.sessions))};
+          told(std::to_string(group.sessions)),
+          told(group.durability)};
 }
 
 // It left the ring, and its servers were stopped.
@@ -255,7 +256,7 @@ std::string cluster_text(const ClusterReport& cluster, const RingReport* ring) {
 
   out += "\nGroups\n";
   Table groups({"GROUP", "SHARE", "WEIGHT", "EPOCH", "PRIMARY", "IN SYNC", "MEMBERS", "LOG", "LOCKS",
-                "WAITING", "SESSIONS"});
+                "WAITING", "SESSIONS", "DURABILITY"});
   for (const GroupReport& group : cluster.groups) groups.add(group_row(cluster, group));
   out += groups.text("  ");
 

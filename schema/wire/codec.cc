@@ -233,6 +233,7 @@ void write(const GroupReport& from, GroupStatus::Builder to) {
   to.setLocksHeld(from.locks_held);
   to.setWaiters(from.waiters);
   to.setSessions(from.sessions);
+  DLM_SET_TEXT(to, Durability, from.durability);
   to.setRingVersion(from.ring_version);
   to.setArcs(from.arcs);
   to.setShareOwned(from.share_owned);
@@ -259,6 +260,7 @@ GroupReport read(GroupStatus::Reader from) {
   to.locks_held = from.getLocksHeld();
   to.waiters = from.getWaiters();
   to.sessions = from.getSessions();
+  to.durability = as_string(from.getDurability());
   to.ring_version = from.getRingVersion();
   to.arcs = from.getArcs();
   to.share_owned = from.getShareOwned();

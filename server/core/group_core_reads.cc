@@ -118,6 +118,7 @@ GroupReport GroupCore::Impl::report(TimeMs now) const {
   report.locks_held = stats.locks_held;
   report.waiters = stats.waiters;
   report.sessions = stats.sessions;
+  report.durability = options_.replica.durable ? "fsync" : "memory";
   report_moves(report, now);
   if (recovery_left_ms(now) != 0) report.problem = describe_recovery(now);
   return report;

@@ -36,7 +36,7 @@ MemberName ServerProcess::member_on_disk() {
 
 void ServerProcess::Life::make_hosts() {
   // Somebody started this id with another folder since; an operator moves this one away.
-  if (self.is_durable() && newer_life({kCluster, name.server, name.incarnation, {}}, view.groups)) {
+  if (self.is_durable() && server::newer_life({kCluster, name.server, name.incarnation, {}}, view.groups)) {
     self.disk_.wipe();
     return fail("its data folder is older than what the cluster knows");
   }

@@ -95,6 +95,7 @@ void expect_same(const GroupReport& a, const GroupReport& b) {
   EXPECT_EQ(a.locks_held, b.locks_held);
   EXPECT_EQ(a.waiters, b.waiters);
   EXPECT_EQ(a.sessions, b.sessions);
+  EXPECT_EQ(a.durability, b.durability);
   EXPECT_EQ(a.problem, b.problem);
   EXPECT_EQ(a.ring_version, b.ring_version);
   EXPECT_EQ(a.arcs, b.arcs);
@@ -130,6 +131,7 @@ GroupReport some_group() {
           .locks_held = kMax64,
           .waiters = 1,
           .sessions = 2,
+          .durability = "fsync",
           .ring_version = 7,
           .arcs = 8,
           .share_owned = 0.25,
