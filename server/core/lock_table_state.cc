@@ -311,11 +311,12 @@ std::uint32_t LockState::find_waited_hold(std::uint32_t session, Sequence sequen
 std::uint32_t LockState::add_hold(const Hold& hold) {
   changing(hold.lock);
   std::uint32_t index = holds_.allocate();
-  holds_[index] = hold;
+  Hold& node = holds_[index] = hold;
   link_hold(index);
   if (hold.lease_ms != 0) leased_.insert(index);
   if (hold.session == kNil) return index;
-  if (hold.waited) waited_.insert(index);
+  node.waited = hold.waited && find_waited_hold(hold.session, hold.sequence) == kNil;
+  if (node.waited) waited_.insert(index);
   link_hold_to_session(index);
   return index;
 }

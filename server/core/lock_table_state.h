@@ -207,7 +207,9 @@ class LockState {
   std::uint32_t find_leased_hold(std::uint32_t lock, FencingToken token) const;  // with a lease of its own
   // One that was granted from the queue to this acquire.
   std::uint32_t find_waited_hold(std::uint32_t session, Sequence sequence) const;
-  // As the last holder of hold.lock. Takes over the reference to the owner; links are filled in.
+  // As the last holder of hold.lock. Takes over the reference to the owner; links are filled in. Does not
+  // count as granted from the queue where the client has one of the same sequence: it used that in two
+  // groups.
   std::uint32_t add_hold(const Hold& hold);
   void remove_hold(std::uint32_t index);
   void set_count(std::uint32_t hold, std::uint32_t count);
