@@ -102,10 +102,13 @@ void encode_session(const LockState& state, std::uint32_t index, OwnerForm form,
     encode_answer(state, session.ended_waits[i], form, to);
 }
 
-void encode_lock(const LockState& state, std::uint32_t index, OwnerForm form, std::string& out) {
+void encode_lock(const LockState& state, std::uint32_t index, OwnerForm form, const SessionIds& renamed,
+                 std::string& out) {
   const Lock& lock = state.lock(index);
   auto session_id = [&](std::uint32_t session) {
-    return session == kNil ? 0 : state.session(session).id.value;
+    if (session == kNil) return SessionId().value;
+    auto id = renamed.find(session);
+    return id == renamed.end() ? state.session(session).id.value : id->second.value;
   };
   Encoder to(out);
   to.bytes(lock.name.view());
@@ -188,7 +191,7 @@ std::uint64_t fingerprint(const LockState& state) {
     if (!state.lock_live(lock)) continue;
     scratch.clear();
     Encoder(scratch).number(lock);
-    encode_lock(state, lock, OwnerForm::hash, scratch);
+    encode_lock(state, lock, OwnerForm::hash, {}, scratch);
     hash = hash_of_bytes(scratch, hash);
   }
   return hash;

@@ -48,7 +48,10 @@ enum class OwnerForm { index, hash };
 
 void encode_owner(const LockState& state, std::uint32_t owner, std::string& out);
 void encode_session(const LockState& state, std::uint32_t session, OwnerForm form, std::string& out);
-void encode_lock(const LockState& state, std::uint32_t lock, OwnerForm form, std::string& out);
+// `renamed`: sessions that are to be named by another id than they have now.
+using SessionIds = boost::unordered_flat_map<std::uint32_t, SessionId>;
+void encode_lock(const LockState& state, std::uint32_t lock, OwnerForm form, const SessionIds& renamed,
+                 std::string& out);
 // The last token, the arcs, the expired tokens, arcs under way and those that came.
 void encode_rest(const LockState& state, std::string& out);
 

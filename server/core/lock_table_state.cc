@@ -153,6 +153,8 @@ void LockState::settle_adopted(std::uint32_t index, SessionId id) {
   Session& session = sessions_[index];
   if (!session.adopted) return;
   changing_session(session);
+  if (session.id != id)
+    for (StateWatcher* watcher : watchers_) watcher->before_rename(index);
   session_index_.erase(session.id.value);
   session.adopted = false;
   session.id = id;

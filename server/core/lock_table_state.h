@@ -122,6 +122,7 @@ class StateWatcher {
  public:
   virtual void before_owner(std::uint32_t owner) = 0;      // comes or goes: it never changes
   virtual void before_session(std::uint32_t session) = 0;  // its holds and waits are the locks'
+  virtual void before_rename(std::uint32_t session) = 0;   // its id changes, by which its locks name it
   virtual void before_lock(std::uint32_t lock) = 0;
 
  protected:

@@ -237,6 +237,23 @@ TEST_F(Moves, AnAdoptedSessionGoesByTheGenerationThatTheClientIsAt) {
   EXPECT_EQ(to.answer_to(later, 2).status, Status::ok);
 }
 
+// Its locks name it by its id, and are written after it.
+TEST_F(Moves, ASnapshotIsOfItsMomentThoughAnAdoptedSessionGetsAnotherId) {
+  run(acquire(kA, "x"));
+  run(acquire(kB, "y"));
+  run(waiting(acquire(kA, "y")));
+  move_all();
+  const std::uint64_t then = to.table->fingerprint();
+  const auto writer = to.table->snapshot();
+  to.open(kA.next(), "a");     // before any of it was handed out
+  again(release(kB, "y"), 9);  // changes a lock, so that its image is made with the new id in force
+  std::vector<std::string> chunks(1);
+  while (writer->next(100, chunks.back())) chunks.emplace_back();
+  const std::unique_ptr<LockTable> copy = restored(chunks);
+  ASSERT_NE(copy, nullptr);
+  EXPECT_EQ(copy->fingerprint(), then);
+}
+
 TEST_F(Moves, AnAdoptedSessionThatEndsUnheardLeavesTheIdUsable) {
   run(acquire(kA, "x"));
   move_all();
