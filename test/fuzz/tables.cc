@@ -169,11 +169,38 @@ std::unique_ptr<LockTable> new_table() {
   return std::make_unique<LockTable>(limits());
 }
 
+namespace {
+
+// A snapshot that is handed out while entries go on being applied.
+class EarlierSnapshot {
+ public:
+  explicit EarlierSnapshot(LockTable& table) : fingerprint_(table.fingerprint()), writer_(table.snapshot()) {}
+
+  void take_some() {
+    if (more_) more_ = writer_->next(kChunkBytes, bytes_);
+  }
+  void check() {
+    while (more_) take_some();
+    const std::unique_ptr<LockTable> table = restored(bytes_);
+    require(table && table->fingerprint() == fingerprint_, "a snapshot is of the moment at which it began");
+  }
+
+ private:
+  static constexpr std::size_t kChunkBytes = 100;
+  std::uint64_t fingerprint_;
+  std::unique_ptr<LockTable::SnapshotWriter> writer_;
+  std::string bytes_;
+  bool more_ = true;
+};
+
+}  // namespace
+
 void check(LockTable& table, std::string_view more) {
   for (const LockReport& lock : locks_of(table)) check_holders(table, lock);
   const std::unique_ptr<LockTable> copy = restored(snapshot_of(table));
   require(copy != nullptr, "a member that joins accepts a snapshot of every table");
   check_same(table, *copy);
+  EarlierSnapshot earlier(table);
   BatchReader reader(more);
   Effects of_table;
   Effects of_copy;
@@ -184,7 +211,9 @@ void check(LockTable& table, std::string_view more) {
     table.apply(op, reader.stamp_unix_ms(), of_table);
     copy->apply(op, reader.stamp_unix_ms(), of_copy);
     require(same(of_table, of_copy), "a copy answers as the original does");
+    earlier.take_some();
   }
+  earlier.check();
   check_same(table, *copy);
 }
 

@@ -25,7 +25,7 @@ std::unique_ptr<server::LockTable> restored(std::string_view snapshot);
 
 // Requires what the rules of locks say of holders, and that a member that joins can have the table: a
 // snapshot of it is accepted and gives the same table. The copy goes on as the original does, which `more`, a
-// batch, is to show.
+// batch, is to show; and a snapshot that is written meanwhile is of the moment at which it began.
 void check(server::LockTable& table, std::string_view more);
 
 // An entry of the first kind for a table without arcs.
