@@ -92,7 +92,9 @@ void encode_session(const LockState& state, std::uint32_t index, OwnerForm form,
   to.number(session.ttl_ms);
   to.number(name_of(state, session.client, form));
   to.number(session.adopted ? 1 : 0);
-  to.number(state.live_session_of(session.client) == index ? 1 : 0);
+  const bool is_live_one = state.live_session_of(session.client) == index;
+  const bool goes_by_base = state.find_generation(session.id) == index;
+  to.number((is_live_one ? kIsLiveOne : 0U) | (goes_by_base ? 0U : kBaseIsOthers));
   to.number(session.moved_to.size());
   for (GroupId group : session.moved_to) to.number(group.value);
   to.number(session.answers.size());

@@ -46,6 +46,10 @@ class Decoder {
 // takes a hash of what they are, since indexes differ between replicas.
 enum class OwnerForm { index, hash };
 
+// Of a session, in one number. Nearly every session is both the one of its client and that of its base.
+inline constexpr std::uint64_t kIsLiveOne = 1;
+inline constexpr std::uint64_t kBaseIsOthers = 2;
+
 void encode_owner(const LockState& state, std::uint32_t owner, std::string& out);
 void encode_session(const LockState& state, std::uint32_t session, OwnerForm form, std::string& out);
 // `renamed`: sessions that are to be named by another id than they have now.

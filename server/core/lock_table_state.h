@@ -259,9 +259,15 @@ class LockState {
   // Rebuilding: locks and free indexes come in the order of their indexes, then which indexes are free in
   // the order of their freeing.
   std::uint32_t restore_lock(const NameKey& key, LockMode mode);
-  // REQUIRES: the id is not live; `is_live_one`: the client has no live session.
+  struct SessionFlags {
+    bool adopted = false;
+    bool is_live_one = false;   // of its client, which may have others that came with arcs
+    bool goes_by_base = false;  // find_generation() finds it: another client may use the same base
+  };
+  // REQUIRES: the id is not live; `is_live_one`: the client has no live session; `goes_by_base`: its base
+  // finds none.
   std::uint32_t restore_session(SessionId id, std::uint32_t client, std::uint32_t ttl_ms,
-                                std::uint64_t since_unix_ms, bool adopted, bool is_live_one);
+                                std::uint64_t since_unix_ms, const SessionFlags& flags);
   void restore_replaced_token(std::uint32_t hold, FencingToken token);
   void restore_free_lock() { locks_.extend(); }
   void restore_free_locks(std::vector<std::uint32_t> indexes) { locks_.set_free(std::move(indexes)); }
@@ -369,6 +375,7 @@ class LockState {
     for (StateWatcher* watcher : watchers_) watcher->before_session(index);
   }
   static std::uint64_t base_of(SessionId id) { return id.value >> 16; }
+  // Without being found by its base.
   std::uint32_t new_session(SessionId id, std::uint32_t client, std::uint32_t ttl_ms,
                             std::uint64_t since_unix_ms);
   void link_hold(std::uint32_t index);

@@ -555,6 +555,27 @@ TEST_F(NumbersUsedTwice, AWaitMayStillBeGranted) {
   expect_restorable();
 }
 
+// Which of two sessions goes by the base that both have is not told by where they lie.
+TEST_F(Moves, ACopyKnowsWhichOfTwoClientsGoesByABaseThatBothUse) {
+  to.open(kA, "a");
+  to.open(kB, "b");
+  to.close(kA);  // the session that comes takes its place
+  TableRig other;
+  other.open(kB, "stranger");
+  other.run(acquire(kB, "x"));
+  const std::string arcs = encode_arcs({&kAll, 1});
+  other.apply(move_out(arcs));
+  to.apply(move_in(other.table->outgoing().front()));
+
+  TableRig copy;
+  copy.table = restored(chunks_of(*to.table->snapshot(), 4096));
+  ASSERT_NE(copy.table, nullptr);
+  const SessionId later = kB.next().next();
+  EXPECT_EQ(to.open(later, "c").status, Status::client_id_in_use);
+  EXPECT_EQ(copy.open(later, "c").status, Status::client_id_in_use);
+  EXPECT_EQ(copy.table->fingerprint(), to.table->fingerprint());
+}
+
 TEST(Arcs, AreCutAndJoined) {
   std::vector<OwnedArc> arcs{{10, 20}};
   remove_arc(arcs, {12, 14});
