@@ -142,10 +142,10 @@ class Client {
     if (holds_.size() < 2) return;
     Request request;
     request.kind = OperationKind::release;
-    request.hold = *holds_.begin();
-    holds_.erase(holds_.begin());
+    const HoldId hold = request.hold = *holds_.begin();
     submit(std::move(request));
-    tell();
+    tell();  // perhaps that it was lost just before
+    holds_.erase(hold);
   }
 
   SessionCore core_;
