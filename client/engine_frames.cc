@@ -6,6 +6,7 @@
 
 #include "client/engine.h"
 #include "client/error.h"
+#include "client/router_frames.h"
 #include "schema/wire/codec.h"
 
 namespace dlm::client {
@@ -131,24 +132,13 @@ void Engine::frames_came(const std::vector<wire::Words>& frames) {
 }
 
 void Engine::frame_came(wire::Words words, std::uint64_t now_ms) {
-  capnp::ReaderOptions options;
-  options.traversalLimitInWords = 4 * words.size() + 1024;
-  capnp::FlatArrayMessageReader reader(words, options);
+  capnp::FlatArrayMessageReader reader(words, limits_of(words));
   auto frame = reader.getRoot<wire::RouterFrame>();
   switch (frame.which()) {
     case wire::RouterFrame::BATCH: {
       auto batch = frame.getBatch();
-      for (auto event : batch.getSessions()) {
-        SessionNotice notice;
-        if (static_cast<std::uint16_t>(event.getKind()) > 2) continue;  // of a later protocol
-        notice.kind = static_cast<SessionNotice::Kind>(event.getKind());
-        notice.group = GroupId(event.getGroup());
-        notice.generation = event.getGeneration();
-        notice.ttl_ms = event.getTtlMs();
-        notice.cause = event.getCause();
-        for (std::uint32_t group : event.getMovedTo()) notice.moved_to.emplace_back(group);
-        core_.session_notice(notice, now_ms, out_);
-      }
+      for (auto event : batch.getSessions())
+        if (auto notice = read(event)) core_.session_notice(*notice, now_ms, out_);
       for (auto answer : batch.getAnswers()) core_.answer(wire::read(answer), now_ms, out_);
       break;
     }
@@ -173,36 +163,13 @@ void Engine::report_came(wire::ReportFor::Reader from) {
   auto status = static_cast<Status>(report.getStatus());
   std::string message(wire::as_text(report.getMessage()));
   // Read before it is taken out, for the reader may throw.
-  std::variant<std::monostate, LockReport, LockPage, ClusterReport, GroupReport, RingReport, PlaceReport>
-      value;
-  switch (report.which()) {
-    case wire::Report::LOCK:
-      value = wire::read(report.getLock());
-      break;
-    case wire::Report::PAGE:
-      value = wire::read(report.getPage());
-      break;
-    case wire::Report::GROUP:
-      value = wire::read(report.getGroup());
-      break;
-    case wire::Report::CLUSTER:
-      value = wire::read(report.getCluster());
-      break;
-    case wire::Report::RING:
-      value = wire::read(report.getRing());
-      break;
-    case wire::Report::PLACE:
-      value = wire::read(report.getPlace());
-      break;
-    default:
-      break;
-  }
+  ReportContent content = read(report);
   Query query = std::move(at->second);
   queries_.erase(at);
   core_.end_query(id);
   if (status != Status::ok) return fail_query(query, status, message);
   auto give = [&]<class T>(const Client::Done<T>& done) {
-    if (T* found = std::get_if<T>(&value)) {
+    if (T* found = std::get_if<T>(&content)) {
       done(std::move(*found));
     } else {
       fail_query(query, Status::unavailable, "the router gave another kind of report");

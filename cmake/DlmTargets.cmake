@@ -26,11 +26,13 @@ if(DLM_SANITIZE)
   target_compile_options(dlm_options INTERFACE -fsanitize=${DLM_SANITIZE} -fno-omit-frame-pointer
                                                -fno-sanitize-recover=all -O1 -g1)
   target_link_options(dlm_options INTERFACE -fsanitize=${DLM_SANITIZE})
-  # GCC's sanitizer instrumentation makes these two guess wrongly inside library headers.
+endif()
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # Its optimizer guesses wrongly inside KJ's Maybe, its sanitizers' instrumentation in other library headers as well.
   target_compile_options(dlm_options INTERFACE -Wno-maybe-uninitialized -Wno-tsan)
 else()
-  # Likewise its optimizer inside KJ's Maybe.
-  target_compile_options(dlm_options INTERFACE -Wno-maybe-uninitialized)
+  # KJ's macros are made of these.
+  target_compile_options(dlm_options INTERFACE -Wno-gnu-statement-expression)
 endif()
 
 # dlm_library(NAME SOURCES... [PUBLIC deps...] [PRIVATE deps...]): a static library of one folder.

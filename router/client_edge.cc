@@ -35,8 +35,7 @@ struct ClientEdge::Message {
 
 ClientEdge::ClientEdge(wire::EventLoop& loop, RouterCore& core, EdgeOptions options,
                        std::function<void()> wake)
-    : loop_(loop),
-      core_(core),
+    : core_(core),
       options_(std::move(options)),
       wake_(std::move(wake)),
       guard_(std::make_shared<Guard>()),

@@ -45,6 +45,9 @@ class ClientEdge {
   void close_all(const std::string& why);
   std::size_t connections() const { return clients_.size(); }
 
+  // Reads what came on one of the core's connections. (Not private, as fuzz targets have no sockets.)
+  void frames(ConnectionId id, const std::vector<wire::Words>& payloads);
+
   // The part of a turn's output that is for clients.
   void deliver(const RouterOutput& output, const std::string& router_id);
 
@@ -56,7 +59,6 @@ class ClientEdge {
 
   void accept();
   void accepted(boost::asio::ip::tcp::socket socket);
-  void frames(ConnectionId id, const std::vector<wire::Words>& payloads);
   void frame(ConnectionId id, wire::Words words);
   void take_hello(ConnectionId id, wire::Hello::Reader hello);
   bool take_operations(ConnectionId id, wire::Operations::Reader list);
@@ -67,7 +69,6 @@ class ClientEdge {
   void send_batch(wire::FrameConnection& to, const ClientBatch& batch);
   void send_report(wire::FrameConnection& to, const ClientReport& report);
 
-  wire::EventLoop& loop_;
   RouterCore& core_;
   EdgeOptions options_;
   std::function<void()> wake_;

@@ -161,6 +161,7 @@ std::optional<HostPort> parse_host_port(std::string_view text) {
   } else if (host.find(':') != std::string_view::npos) {
     return std::nullopt;
   }
+  if (host.find_first_of("[]") != std::string_view::npos) return std::nullopt;
   HostPort result{std::string(host), 0};
   auto [stopped, error] = std::from_chars(port.data(), port.data() + port.size(), result.port);
   if (host.empty() || error != std::errc() || stopped != port.data() + port.size()) return std::nullopt;

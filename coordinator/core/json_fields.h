@@ -1,5 +1,6 @@
-// Strict reading of the small JSON objects that lie in the coordinator: every field known, present once and
-// of its type, or a text that says what is wrong. Internal to coordinator/.
+// Strict reading of the small JSON objects that lie in the coordinator: every field known, present and of its
+// type, or a text that says what is wrong. (Of a field that is there twice the last one counts.) Internal to
+// coordinator/.
 #pragma once
 
 #include <boost/json/array.hpp>

@@ -133,19 +133,17 @@ std::string groups_to_json(const std::vector<RingGroup>& groups) {
 bool parse_groups(JsonFields& fields, std::string_view name, std::vector<RingGroup>& out,
                   std::string& error) {
   std::set<GroupId> named;
-  double sum = 0;
   for (const boost::json::value& value : fields.list(name)) {
     JsonFields entry(value, {"group", "weight"}, error);
-    RingGroup group{parse_group(entry.text("group")), entry.real("weight", kRingWeightMin, kRingWeightMax)};
+    RingGroup group{parse_group(entry.text("group")),
+                    rounded_weight(entry.real("weight", kRingWeightMin, kRingWeightMax))};
     if (!group.group) entry.fail("group", "must be a group such as \"g1\"");
     if (!named.insert(group.group).second) entry.fail("group", to_string(group.group) + " is named twice");
     if (!entry.ok()) return false;
-    sum += group.weight;
-    if (sum > kRingWeightSumMax)
-      fields.fail(name, "have a sum of weights beyond " + weight_text(kRingWeightSumMax));
-    if (!fields.ok()) return false;
     out.push_back(group);
   }
+  if (sum_of_weights(out) > kRingWeightSumMax)
+    fields.fail(name, "have a sum of weights beyond " + weight_text(kRingWeightSumMax));
   out = sorted(std::move(out));
   return fields.ok();
 }
@@ -157,6 +155,20 @@ std::string weight_text(double weight) {
   auto [end, error] = std::to_chars(text.data(), text.data() + text.size(), weight);
   std::string out(text.data(), error == std::errc() ? end : text.data());
   return out.find_first_of(".e") == std::string::npos ? out + ".0" : out;
+}
+
+double rounded_weight(double weight) {
+  std::array<char, 32> text{};
+  auto [end, error] = std::to_chars(text.data(), text.data() + text.size(), weight,
+                                    std::chars_format::general, std::numeric_limits<double>::digits10);
+  if (error == std::errc()) std::from_chars(text.data(), end, weight);
+  return weight;
+}
+
+double sum_of_weights(std::vector<RingGroup> groups) {
+  double sum = 0;
+  for (const RingGroup& group : sorted(std::move(groups))) sum += group.weight;
+  return sum;
 }
 
 std::string to_json(const RingRecord& record) {

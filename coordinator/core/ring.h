@@ -41,6 +41,11 @@ inline constexpr double kRingWeightMin = 0.01;
 inline constexpr double kRingWeightMax = 64;
 inline constexpr double kRingWeightSumMax = 1024;  // bounds the number of virtual nodes
 
+// To the 15 digits that survive being written and read, as those of a record do.
+double rounded_weight(double weight);
+// The same whatever order they are in.
+double sum_of_weights(std::vector<RingGroup> groups);
+
 // XXH3 (64 bit, seed 0) of a resource name: the position on the ring.
 std::uint64_t hash_of(std::string_view resource);
 

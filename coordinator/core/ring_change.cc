@@ -27,9 +27,7 @@ std::string weight_problem(const std::vector<RingGroup>& groups, double weight) 
   if (!(weight >= kRingWeightMin && weight <= kRingWeightMax)) {  // also NaN
     return "a weight is a number from " + weight_text(kRingWeightMin) + " to " + weight_text(kRingWeightMax);
   }
-  double sum = 0;
-  for (const RingGroup& group : groups) sum += group.weight;
-  if (sum <= kRingWeightSumMax) return {};
+  if (sum_of_weights(groups) <= kRingWeightSumMax) return {};
   return "the weights of all groups may have a sum of " + weight_text(kRingWeightSumMax) +
          " at most: give less to each";
 }
@@ -55,8 +53,9 @@ RingPlan add(const RingRecord& now, const RingChange& change, const Configs& con
   if (!known->second.config.primary)
     return refused(name + " has no primary: start servers with --groups " + name + " first");
   std::vector<RingGroup> groups = now.groups;
-  groups.push_back({change.group, change.weight});
-  if (std::string problem = weight_problem(groups, change.weight); !problem.empty()) return refused(problem);
+  const double weight = rounded_weight(change.weight);
+  groups.push_back({change.group, weight});
+  if (std::string problem = weight_problem(groups, weight); !problem.empty()) return refused(problem);
   return begun(now, change, std::move(groups));
 }
 
@@ -74,10 +73,11 @@ RingPlan reweigh(const RingRecord& now, const RingChange& change) {
   std::vector<RingGroup> groups = now.groups;
   auto entry = groups.begin() + (find(groups, change.group) - groups.cbegin());
   if (entry == groups.end()) return refused(to_string(change.group) + " is not in the ring: add it");
-  if (entry->weight == change.weight)
-    return refused(to_string(change.group) + " has the weight " + weight_text(change.weight) + " already");
-  entry->weight = change.weight;
-  if (std::string problem = weight_problem(groups, change.weight); !problem.empty()) return refused(problem);
+  const double weight = rounded_weight(change.weight);
+  if (entry->weight == weight)
+    return refused(to_string(change.group) + " has the weight " + weight_text(weight) + " already");
+  entry->weight = weight;
+  if (std::string problem = weight_problem(groups, weight); !problem.empty()) return refused(problem);
   return begun(now, change, std::move(groups));
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <capnp/capability.h>
+#include <capnp/message.h>
 #include <kj/async.h>
 #include <kj/function.h>
 
@@ -22,6 +23,10 @@ struct RpcLimits {
   std::size_t queue_bytes_max = 256u << 20;             // unsent bytes beyond this: the connection is cut
   std::size_t connections_max = 4096;                   // of a server: further ones are closed at once
 };
+
+// How much of a message that has so many words may be read. In proportion to its size: the elements of a list
+// may take no room at all, so a few bytes could claim to be millions of them.
+capnp::ReaderOptions limits_of_message(std::size_t words);
 
 enum class ConnectError {
   none,

@@ -21,8 +21,6 @@ using boost::system::error_code;
 using Message = kj::Maybe<capnp::MessageReaderAndFds>;
 
 constexpr std::uint64_t kSegmentsMax = 512;  // as in Cap'n Proto's own streams
-// Each getter of a structure counts what it points to against the traversal limit again.
-constexpr std::uint64_t kTraversalsOfMessage = 8;
 // A Finish waits so long for a message to ride along with.
 constexpr std::chrono::milliseconds kFinishDelay(10);
 
@@ -50,6 +48,14 @@ class StoredMessage final : private Storage, public capnp::FlatArrayMessageReade
 
 }  // namespace
 
+capnp::ReaderOptions limits_of_message(std::size_t words) {
+  // Each getter of a structure counts what it points to again.
+  constexpr std::uint64_t kTraversals = 8;
+  capnp::ReaderOptions options;
+  options.traversalLimitInWords = kTraversals * words + 1'024;
+  return options;
+}
+
 // What the socket's handlers need; they keep it alive, the stream shuts it when it goes.
 struct RpcStream::State : std::enable_shared_from_this<State> {
   State(tcp::socket connected, const RpcLimits& rpc_limits)
@@ -59,7 +65,6 @@ struct RpcStream::State : std::enable_shared_from_this<State> {
         writer(socket,
                {.on_error = [this](const error_code&) { drained(); }, .on_drained = [this] { drained(); }}) {
     set_socket_options(socket);
-    options.traversalLimitInWords = kTraversalsOfMessage * (limits.message_bytes_max / kWordBytes);
   }
 
   // The message at the beginning of the buffer, or null when it is not whole. Throws when it is no message,
@@ -76,7 +81,6 @@ struct RpcStream::State : std::enable_shared_from_this<State> {
 
   tcp::socket socket;
   const RpcLimits limits;
-  capnp::ReaderOptions options;
   InputBuffer input;
   std::size_t message_bytes = 0;  // of the message at the beginning of the buffer, as far as known
   boost::asio::steady_timer finish_timer;
@@ -123,7 +127,8 @@ Message RpcStream::State::take_message() {
   std::memcpy(copy.begin(), words.begin(), message_bytes);
   input.consume(message_bytes);
   message_bytes = 0;
-  return capnp::MessageReaderAndFds{kj::heap<StoredMessage>(kj::mv(copy), options), nullptr};
+  return capnp::MessageReaderAndFds{kj::heap<StoredMessage>(kj::mv(copy), limits_of_message(expected_words)),
+                                    nullptr};
 }
 
 void RpcStream::State::read() {

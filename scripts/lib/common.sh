@@ -5,7 +5,8 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 PACKAGES_BUILD=(g++ cmake ninja-build pkg-config capnproto libcapnp-dev libboost1.81-dev libboost-json1.81-dev
                 libgoogle-glog-dev libcli11-dev libxxhash-dev libzookeeper-mt-dev)
 PACKAGES_ZOOKEEPER=(zookeeper default-jre-headless)
-PACKAGES_TEST=(libgtest-dev libgmock-dev clang-format patch iproute2 nftables "${PACKAGES_ZOOKEEPER[@]}")
+PACKAGES_FUZZ=(clang)  # libFuzzer comes with it
+PACKAGES_TEST=(libgtest-dev libgmock-dev clang-format patch iproute2 nftables "${PACKAGES_FUZZ[@]}" "${PACKAGES_ZOOKEEPER[@]}")
 
 say() { printf '%s\n' "$*"; }
 die() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <limits>
 #include <utility>
 
 #include "server/core/entry_codec.h"
@@ -12,8 +11,6 @@
 
 namespace dlm::server {
 namespace {
-
-constexpr TimeMs kNever = std::numeric_limits<TimeMs>::max();
 
 const char* name_of(Role role) {
   switch (role) {

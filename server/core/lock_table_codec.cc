@@ -92,7 +92,9 @@ void encode_session(const LockState& state, std::uint32_t index, OwnerForm form,
   to.number(session.ttl_ms);
   to.number(name_of(state, session.client, form));
   to.number(session.adopted ? 1 : 0);
-  to.number(state.live_session_of(session.client) == index ? 1 : 0);
+  const bool is_live_one = state.live_session_of(session.client) == index;
+  const bool goes_by_base = state.find_generation(session.id) == index;
+  to.number((is_live_one ? kIsLiveOne : 0U) | (goes_by_base ? 0U : kBaseIsOthers));
   to.number(session.moved_to.size());
   for (GroupId group : session.moved_to) to.number(group.value);
   to.number(session.answers.size());
@@ -102,10 +104,13 @@ void encode_session(const LockState& state, std::uint32_t index, OwnerForm form,
     encode_answer(state, session.ended_waits[i], form, to);
 }
 
-void encode_lock(const LockState& state, std::uint32_t index, OwnerForm form, std::string& out) {
+void encode_lock(const LockState& state, std::uint32_t index, OwnerForm form, const SessionIds& renamed,
+                 std::string& out) {
   const Lock& lock = state.lock(index);
   auto session_id = [&](std::uint32_t session) {
-    return session == kNil ? 0 : state.session(session).id.value;
+    if (session == kNil) return SessionId().value;
+    auto id = renamed.find(session);
+    return id == renamed.end() ? state.session(session).id.value : id->second.value;
   };
   Encoder to(out);
   to.bytes(lock.name.view());
@@ -188,7 +193,7 @@ std::uint64_t fingerprint(const LockState& state) {
     if (!state.lock_live(lock)) continue;
     scratch.clear();
     Encoder(scratch).number(lock);
-    encode_lock(state, lock, OwnerForm::hash, scratch);
+    encode_lock(state, lock, OwnerForm::hash, {}, scratch);
     hash = hash_of_bytes(scratch, hash);
   }
   return hash;

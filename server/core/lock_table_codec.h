@@ -46,9 +46,16 @@ class Decoder {
 // takes a hash of what they are, since indexes differ between replicas.
 enum class OwnerForm { index, hash };
 
+// Of a session, in one number. Nearly every session is both the one of its client and that of its base.
+inline constexpr std::uint64_t kIsLiveOne = 1;
+inline constexpr std::uint64_t kBaseIsOthers = 2;
+
 void encode_owner(const LockState& state, std::uint32_t owner, std::string& out);
 void encode_session(const LockState& state, std::uint32_t session, OwnerForm form, std::string& out);
-void encode_lock(const LockState& state, std::uint32_t lock, OwnerForm form, std::string& out);
+// `renamed`: sessions that are to be named by another id than they have now.
+using SessionIds = boost::unordered_flat_map<std::uint32_t, SessionId>;
+void encode_lock(const LockState& state, std::uint32_t lock, OwnerForm form, const SessionIds& renamed,
+                 std::string& out);
 // The last token, the arcs, the expired tokens, arcs under way and those that came.
 void encode_rest(const LockState& state, std::string& out);
 

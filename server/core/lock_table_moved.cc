@@ -1,5 +1,8 @@
 #include "server/core/lock_table_moved.h"
 
+#include <boost/unordered/unordered_flat_set.hpp>
+#include <utility>
+
 #include "schema/limits.h"
 #include "server/core/lock_table_codec.h"
 #include "server/core/lock_table_state.h"
@@ -95,7 +98,7 @@ class Reader {
     owner.client_id = from_.bytes(kClientIdBytesMax);
     owner.owner_tag = from_.bytes(kOwnerTagBytesMax);
     out_.owners.push_back(owner);
-    return from_.ok();
+    return from_.ok() && owners_.emplace(owner.client_id, owner.owner_tag).second;
   }
 
   bool read_session() {
@@ -143,6 +146,8 @@ class Reader {
     lock.mode = static_cast<LockMode>(from_.number_up_to(1));
     const std::uint64_t hash = NameKey(lock.name).hash;
     if (!from_.ok() || hash < out_.arc.begin || hash > out_.arc.end) return false;
+    holders_.clear();
+    tokens_.clear();
     for (std::uint64_t left = from_.number(); left != 0 && from_.ok(); --left)
       if (!read_hold(lock)) return false;
     if (lock.holds.empty() || (lock.mode == LockMode::exclusive && lock.holds.size() != 1)) return false;
@@ -171,6 +176,7 @@ class Reader {
       return false;
     if (hold.replaced && (lock.mode == LockMode::shared || hold.waited || hold.replaced >= hold.token))
       return false;
+    if (!holders_.insert(hold.owner).second || !tokens_.insert(hold.token).second) return false;
     lock.holds.push_back(hold);
     return true;
   }
@@ -194,6 +200,9 @@ class Reader {
 
   Decoder from_;
   MovedArc& out_;
+  boost::unordered_flat_set<std::pair<std::string_view, std::string_view>> owners_;
+  boost::unordered_flat_set<std::uint32_t> holders_;  // of the lock that is being read
+  boost::unordered_flat_set<FencingToken> tokens_;    // of its holds
 };
 
 }  // namespace

@@ -73,8 +73,8 @@ struct MovedArc {
 
 std::string encode_moved(const MovedArc& moved);
 // The reverse, for bytes that may be anything: false, and `out` undefined, when they are no such state, or
-// one that no table can have (a hold without an owner, a name outside of the arc, two exclusive holders). The
-// strings are borrowed.
+// one that no table can have (a hold without an owner, a name outside of the arc, two exclusive holders, an
+// owner or a token twice in a lock). The strings are borrowed.
 bool decode_moved(std::string_view bytes, MovedArc& out);
 
 }  // namespace dlm::server

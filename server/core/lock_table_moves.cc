@@ -250,7 +250,7 @@ std::uint32_t LockTable::Impl::install_session(Context& context, const MovedSess
   if (index == kNil) {
     SessionId id(moved.id.value & ~std::uint64_t{0xffff});
     auto is_used = [&] {
-      return state.tombstone(id) != LockState::Tombstone::none || state.find_session(id) != kNil;
+      return !id || state.tombstone(id) != LockState::Tombstone::none || state.find_session(id) != kNil;
     };
     while (is_used()) id = id.next();
     state.ref_owner(client);
@@ -304,6 +304,8 @@ void LockTable::Impl::install(Context& context, const MovedLock& moved,
     wait.lock = lock;
     wait.owner = owners[from.owner];
     wait.session = sessions[from.session];
+    // The client gave one number to two operations, in different groups: only one can go by it here.
+    if (state.find_wait(wait.session, wait.sequence) != kNil) continue;
     wait.wait_ms = from.wait_ms;
     wait.lease_ms = from.lease_ms;
     wait.mode = from.mode;

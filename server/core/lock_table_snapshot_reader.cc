@@ -105,12 +105,16 @@ class Reader final : public LockTable::SnapshotReader {
     std::uint32_t ttl_ms = from.number32();
     std::uint32_t client = owner(from);
     const bool adopted = from.number_up_to(1) == 1;
-    const bool is_live_one = from.number_up_to(1) == 1;
+    const std::uint64_t which = from.number_up_to(kIsLiveOne | kBaseIsOthers);
+    const bool is_live_one = (which & kIsLiveOne) != 0;
+    const bool goes_by_base = (which & kBaseIsOthers) == 0;
     if (!from.ok() || !id || client == kNil || !state_.tag_of(client).empty()) return false;
-    if (state_.find_session(id) != kNil || (is_live_one && state_.live_session_of(client) != kNil))
+    if (state_.find_session(id) != kNil || (is_live_one && state_.live_session_of(client) != kNil) ||
+        (goes_by_base && state_.find_generation(id) != kNil))
       return false;
     state_.ref_owner(client);
-    std::uint32_t index = state_.restore_session(id, client, ttl_ms, since_unix_ms, adopted, is_live_one);
+    std::uint32_t index =
+        state_.restore_session(id, client, ttl_ms, since_unix_ms, {adopted, is_live_one, goes_by_base});
     Session& session = state_.session(index);
     for (std::uint64_t left = from.number(); left != 0 && from.ok(); --left)
       state_.add_moved_to(index, GroupId(from.number32()));

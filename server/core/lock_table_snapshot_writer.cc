@@ -79,9 +79,14 @@ class Writer final : public LockTable::SnapshotWriter, public StateWatcher {
     if (!sessions_.needs_image(session) || !state_.session_live(session)) return;
     encode_session(state_, session, OwnerForm::index, sessions_.images[session]);
   }
+  // In what was there at the beginning, the session of that index is still that one: when it ends, its locks
+  // change first.
+  void before_rename(std::uint32_t session) override {
+    renamed_.try_emplace(session, state_.session(session).id);
+  }
   void before_lock(std::uint32_t lock) override {
     if (!locks_.needs_image(lock) || !state_.lock_live(lock)) return;
-    encode_lock(state_, lock, OwnerForm::index, locks_.images[lock]);
+    encode_lock(state_, lock, OwnerForm::index, renamed_, locks_.images[lock]);
   }
 
  private:
@@ -144,7 +149,7 @@ class Writer final : public LockTable::SnapshotWriter, public StateWatcher {
 
   void write_lock(std::uint32_t lock) {
     if (write_image(locks_, lock, Record::lock) || !state_.lock_live(lock)) return;
-    encode_lock(state_, lock, OwnerForm::index, scratch_);
+    encode_lock(state_, lock, OwnerForm::index, renamed_, scratch_);
     flush(Record::lock);
   }
 
@@ -176,6 +181,7 @@ class Writer final : public LockTable::SnapshotWriter, public StateWatcher {
   Section owners_;
   Section sessions_;
   Section locks_;
+  SessionIds renamed_;  // since the beginning: what they were called then
   const std::uint32_t locks_left_;
   const std::vector<std::uint32_t> free_locks_;
   const std::vector<std::pair<std::uint64_t, LockState::Tombstone>> tombstones_;

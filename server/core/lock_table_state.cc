@@ -124,6 +124,7 @@ std::uint32_t LockState::add_session(SessionId id, std::uint32_t client, std::ui
                                      std::uint64_t since_unix_ms) {
   if (owners_[client].live_session != kNil || find_session(id) != kNil) return kNil;
   const std::uint32_t index = new_session(id, client, ttl_ms, since_unix_ms);
+  by_base_[base_of(id)] = index;
   owners_[client].live_session = index;
   return index;
 }
@@ -131,16 +132,18 @@ std::uint32_t LockState::add_session(SessionId id, std::uint32_t client, std::ui
 std::uint32_t LockState::adopt_session(SessionId id, std::uint32_t client, std::uint32_t ttl_ms,
                                        std::uint64_t since_unix_ms) {
   const std::uint32_t index = new_session(id, client, ttl_ms, since_unix_ms);
+  by_base_[base_of(id)] = index;
   sessions_[index].adopted = true;
   if (owners_[client].live_session == kNil) owners_[client].live_session = index;
   return index;
 }
 
 std::uint32_t LockState::restore_session(SessionId id, std::uint32_t client, std::uint32_t ttl_ms,
-                                         std::uint64_t since_unix_ms, bool adopted, bool is_live_one) {
+                                         std::uint64_t since_unix_ms, const SessionFlags& flags) {
   const std::uint32_t index = new_session(id, client, ttl_ms, since_unix_ms);
-  sessions_[index].adopted = adopted;
-  if (is_live_one) owners_[client].live_session = index;
+  sessions_[index].adopted = flags.adopted;
+  if (flags.is_live_one) owners_[client].live_session = index;
+  if (flags.goes_by_base) by_base_[base_of(id)] = index;
   return index;
 }
 
@@ -153,6 +156,8 @@ void LockState::settle_adopted(std::uint32_t index, SessionId id) {
   Session& session = sessions_[index];
   if (!session.adopted) return;
   changing_session(session);
+  if (session.id != id)
+    for (StateWatcher* watcher : watchers_) watcher->before_rename(index);
   session_index_.erase(session.id.value);
   session.adopted = false;
   session.id = id;
@@ -177,7 +182,6 @@ std::uint32_t LockState::new_session(SessionId id, std::uint32_t client, std::ui
   session.ttl_ms = ttl_ms;
   session.since_unix_ms = since_unix_ms;
   session_index_[id.value] = index;
-  by_base_[base_of(id)] = index;
   return index;
 }
 
@@ -311,11 +315,12 @@ std::uint32_t LockState::find_waited_hold(std::uint32_t session, Sequence sequen
 std::uint32_t LockState::add_hold(const Hold& hold) {
   changing(hold.lock);
   std::uint32_t index = holds_.allocate();
-  holds_[index] = hold;
+  Hold& node = holds_[index] = hold;
   link_hold(index);
   if (hold.lease_ms != 0) leased_.insert(index);
   if (hold.session == kNil) return index;
-  if (hold.waited) waited_.insert(index);
+  node.waited = hold.waited && find_waited_hold(hold.session, hold.sequence) == kNil;
+  if (node.waited) waited_.insert(index);
   link_hold_to_session(index);
   return index;
 }

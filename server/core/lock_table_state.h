@@ -122,6 +122,7 @@ class StateWatcher {
  public:
   virtual void before_owner(std::uint32_t owner) = 0;      // comes or goes: it never changes
   virtual void before_session(std::uint32_t session) = 0;  // its holds and waits are the locks'
+  virtual void before_rename(std::uint32_t session) = 0;   // its id changes, by which its locks name it
   virtual void before_lock(std::uint32_t lock) = 0;
 
  protected:
@@ -207,7 +208,9 @@ class LockState {
   std::uint32_t find_leased_hold(std::uint32_t lock, FencingToken token) const;  // with a lease of its own
   // One that was granted from the queue to this acquire.
   std::uint32_t find_waited_hold(std::uint32_t session, Sequence sequence) const;
-  // As the last holder of hold.lock. Takes over the reference to the owner; links are filled in.
+  // As the last holder of hold.lock. Takes over the reference to the owner; links are filled in. Does not
+  // count as granted from the queue where the client has one of the same sequence: it used that in two
+  // groups.
   std::uint32_t add_hold(const Hold& hold);
   void remove_hold(std::uint32_t index);
   void set_count(std::uint32_t hold, std::uint32_t count);
@@ -256,9 +259,15 @@ class LockState {
   // Rebuilding: locks and free indexes come in the order of their indexes, then which indexes are free in
   // the order of their freeing.
   std::uint32_t restore_lock(const NameKey& key, LockMode mode);
-  // REQUIRES: the id is not live; `is_live_one`: the client has no live session.
+  struct SessionFlags {
+    bool adopted = false;
+    bool is_live_one = false;   // of its client, which may have others that came with arcs
+    bool goes_by_base = false;  // find_generation() finds it: another client may use the same base
+  };
+  // REQUIRES: the id is not live; `is_live_one`: the client has no live session; `goes_by_base`: its base
+  // finds none.
   std::uint32_t restore_session(SessionId id, std::uint32_t client, std::uint32_t ttl_ms,
-                                std::uint64_t since_unix_ms, bool adopted, bool is_live_one);
+                                std::uint64_t since_unix_ms, const SessionFlags& flags);
   void restore_replaced_token(std::uint32_t hold, FencingToken token);
   void restore_free_lock() { locks_.extend(); }
   void restore_free_locks(std::vector<std::uint32_t> indexes) { locks_.set_free(std::move(indexes)); }
@@ -366,6 +375,7 @@ class LockState {
     for (StateWatcher* watcher : watchers_) watcher->before_session(index);
   }
   static std::uint64_t base_of(SessionId id) { return id.value >> 16; }
+  // Without being found by its base.
   std::uint32_t new_session(SessionId id, std::uint32_t client, std::uint32_t ttl_ms,
                             std::uint64_t since_unix_ms);
   void link_hold(std::uint32_t index);

@@ -103,6 +103,42 @@ TEST_F(Change, OutsideOfTheLimitsOfWeightsIsRefusedWithThem) {
   EXPECT_THAT(refusal(change(Kind::add, 3, 1)), HasSubstr("a sum of 1024.0 at most"));
 }
 
+// Boost.JSON reads no more digits exactly.
+TEST_F(Change, ToAWeightOfManyDigitsIsReadAsItWasWritten) {
+  const RingPlan begun = planned(change(Kind::weight, 2, 0.42500000000089766));
+  ASSERT_TRUE(begun.ok()) << begun.message;
+  RingRecord written;
+  written.version = begun.record.version;
+  std::string error;
+  ASSERT_TRUE(parse_json(to_json(begun.record), written, error)) << error;
+  EXPECT_EQ(written, begun.record);
+  ring = written;
+  ring.before.clear();
+  EXPECT_THAT(refusal(change(Kind::weight, 2, 0.42500000000089766)), HasSubstr("already"));
+}
+
+// What is added up in another order may differ in its last digit.
+TEST_F(Change, ToTheLargestSumOfWeightsCanBeRead) {
+  for (std::uint32_t id = 1; id <= 16; ++id) configs[GroupId(id)] = configs[GroupId(1)];
+  int accepted = 0;
+  for (int i = 0; i < 2'000; ++i) {
+    ring.groups.clear();
+    for (std::uint32_t id = 2; id <= 16; ++id)
+      ring.groups.push_back({GroupId(id), 64 - (i * id % 101) / 1e3});
+    double others = 0;
+    for (const RingGroup& group : ring.groups) others += group.weight;
+    configs[GroupId(17)] = configs[GroupId(1)];
+    ring.groups.push_back({GroupId(17), 63});
+    const RingPlan begun = planned(change(Kind::add, 1, kRingWeightSumMax - others - 63));
+    if (!begun.ok()) continue;
+    ++accepted;
+    RingRecord written;
+    std::string error;
+    EXPECT_TRUE(parse_json(to_json(begun.record), written, error)) << error;
+  }
+  EXPECT_GT(accepted, 500);
+}
+
 TEST_F(Change, OfARingThatIsAnotherByNowIsRefused) {
   RingChange asked = change(Kind::remove, 1);
   asked.expected_version = 6;

@@ -64,7 +64,7 @@ TEST(HostPort, NeedsBothParts) {
   EXPECT_EQ(address->port, 7700);
   ASSERT_TRUE(parse_host_port("[::1]:1"));
   EXPECT_EQ(parse_host_port("[::1]:1")->host, "::1");
-  for (const char* bad : {"", "localhost", ":1", "a:", "a:b", "a:70000", "::1:5"})
+  for (const char* bad : {"", "localhost", ":1", "a:", "a:b", "a:70000", "::1:5", "[[x]]:1", "[x:1"})
     EXPECT_FALSE(parse_host_port(bad)) << bad;
 }
 

@@ -10,6 +10,7 @@ interface Echo {
   fail @2 () -> ();
   subscribe @3 (listener :Listener) -> ();    # the listener is told at once, and kept
   blob @4 (bytes :UInt32) -> (data :Data);
+  count @5 (nothings :List(Void)) -> (count :UInt32);  # a list takes no room, however long it is
 
   interface Listener {
     told @0 (number :UInt32) -> ();

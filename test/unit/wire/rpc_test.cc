@@ -53,6 +53,10 @@ class EchoServer final : public Echo::Server {
     context.getResults().initData(context.getParams().getBytes());
     return kj::READY_NOW;
   }
+  kj::Promise<void> count(CountContext context) override {
+    context.getResults().setCount(context.getParams().getNothings().size());
+    return kj::READY_NOW;
+  }
 
  private:
   Observed& observed_;
@@ -319,6 +323,20 @@ TEST_F(RpcTest, AMessageOverTheOwnLimitFailsItsCallOnly) {
   request.setBytes(200'000);
   EXPECT_FALSE(failure_of(request.send().ignoreResult()).empty());
   EXPECT_EQ(loop.wait_for(echo(client, std::string(90'000, 'x'))).size(), 90'000u);
+}
+
+// Who reads it would make room for each element.
+TEST_F(RpcTest, ASmallMessageThatClaimsToBeLargeFailsItsCallOnly) {
+  listen();
+  connection = connect();
+  auto client = echo_of(*connection);
+  auto modest = client.countRequest();
+  modest.initNothings(500);
+  EXPECT_EQ(loop.wait_for(modest.send().then([](auto&& response) { return response.getCount(); })), 500u);
+  auto boasting = client.countRequest();
+  boasting.initNothings(10'000'000);
+  EXPECT_TRUE(failure_of(boasting.send().ignoreResult()).starts_with("failed"));
+  EXPECT_EQ(loop.wait_for(echo(client, "still here")), "still here");
 }
 
 TEST_F(RpcTest, AMessageOverThePeersLimitCutsThatConnectionAndNoOther) {
