@@ -90,7 +90,8 @@ struct RecoveredState {
   std::uint64_t log_bytes = 0;       // that were read to get there
 };
 
-// What to do now, in this order; log_writes first of all, as they take longest and nothing waits for them here.
+// What to do now, in this order; log_writes first of all, as they take longest and nothing waits for them
+// here.
 struct GroupOutput {
   // What was committed and applied in this turn, in order, for whoever follows the log. The first may come
   // after a gap: then a snapshot was installed.
@@ -122,8 +123,8 @@ struct GroupOutput {
   // Of a durable member: to be made safe, in order; then on_durable(log_records) is to be called.
   std::vector<LogRecord> log_writes;
   std::uint64_t log_records = 0;
-  // The next part of a snapshot; on_snapshot_written() when it is written, and safe if it is the last. A first
-  // one while another snapshot is unfinished: that one is to be dropped.
+  // The next part of a snapshot; on_snapshot_written() when it is written, and safe if it is the last. A
+  // first one while another snapshot is unfinished: that one is to be dropped.
   std::optional<SnapshotChunk> snapshot_chunk;
 
   // Results of on_append and on_install. `damaged`: the message was no batch at all; the link should be cut.

@@ -1,7 +1,7 @@
 // The state behind GroupCore, shared by its sides: group_core.cc (inputs and the turn), group_core_serving.cc
 // (operations, answers, deadlines), group_core_reads.cc (what waits for barriers), group_core_moves.cc and
-// group_core_claims.cc (arcs that come and go), group_core_snapshots.cc, group_core_storage.cc (the own disk).
-// Only these include it.
+// group_core_claims.cc (arcs that come and go), group_core_snapshots.cc, group_core_storage.cc (the own
+// disk). Only these include it.
 #pragma once
 
 #include <boost/container/small_vector.hpp>
@@ -246,7 +246,7 @@ struct GroupCore::Impl {
 
   // The own disk, of a durable member.
   struct OwnSnapshot {
-    SnapshotChunk head;  // its place; the rest of it is the chunks'
+    SnapshotChunk head;                                 // its place; the rest of it is the chunks'
     std::unique_ptr<LockTable::SnapshotWriter> writer;  // null: all is handed out
     bool begun = false;
     bool chunk_out = false;

@@ -1,5 +1,5 @@
-// GroupCore's own disk: the log that is made safe there, and now and then a snapshot, so that the log before it
-// may go.
+// GroupCore's own disk: the log that is made safe there, and now and then a snapshot, so that the log before
+// it may go.
 #include <algorithm>
 #include <utility>
 
@@ -34,8 +34,8 @@ void GroupCore::Impl::open_gate() {
   gate_.reset();
 }
 
-// What was accepted from a primary that has been deposed meanwhile would be true, but that it is deposed helps
-// it more.
+// What was accepted from a primary that has been deposed meanwhile would be true, but that it is deposed
+// helps it more.
 void GroupCore::Impl::hand_over_replies() {
   while (!held_replies_.empty() && held_replies_.front().first <= records_durable_) {
     GroupOutput::Reply& reply = out_.replies.emplace_back(std::move(held_replies_.front().second));
@@ -81,8 +81,7 @@ void GroupCore::Impl::on_snapshot_written(LogIndex index, bool last) {
   if (!own_snapshot_ || own_snapshot_->head.index != index || !own_snapshot_->chunk_out) return;
   own_snapshot_->chunk_out = false;
   if (!last) return;
-  note("wrote a snapshot at " + std::to_string(index.value) + ", " +
-       format_size_bytes(own_snapshot_->bytes));
+  note("wrote a snapshot at " + std::to_string(index.value) + ", " + format_size_bytes(own_snapshot_->bytes));
   own_snapshot_bytes_ = own_snapshot_->bytes;
   own_snapshot_.reset();
   if (gate_ && gate_->index == index) open_gate();

@@ -72,9 +72,9 @@ struct Peer {
 
 // What a replica has as preparing or serving primary of one epoch; nothing of it outlives that.
 struct Reign {
-  std::vector<Peer> peers;  // in order of names; not self
+  std::vector<Peer> peers;       // in order of names; not self
   std::uint64_t led_record = 0;  // the log record of its beginning: nothing is sent before that is durable
-  LogIndex epoch_entries;   // where the first entries of the epoch are; 0: not set yet
+  LogIndex epoch_entries;        // where the first entries of the epoch are; 0: not set yet
 
   struct Barrier {
     std::uint64_t number = 0;
