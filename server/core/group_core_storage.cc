@@ -55,10 +55,11 @@ void GroupCore::Impl::on_durable(std::uint64_t log_records, TimeMs now) {
 // --- snapshots -------------------------------------------------------------------------------------------
 
 void GroupCore::Impl::begin_own_snapshot() {
-  own_snapshot_.emplace();
-  own_snapshot_->head.index = replica_.applied_index();
-  own_snapshot_->head.epoch = replica_.applied_epoch();
-  own_snapshot_->writer = table_->snapshot();
+  OwnSnapshot own;
+  own.head.index = replica_.applied_index();
+  own.head.epoch = replica_.applied_epoch();
+  own.writer = table_->snapshot();
+  own_snapshot_ = std::move(own);
   logged_bytes_ = 0;
 }
 
