@@ -38,6 +38,7 @@ struct Answer {
   holderOwnerTag @11 :Data;
   message @12 :Text;
   movedTo @13 :List(UInt32);
+  retryAfterMs @14 :UInt32;
 }
 
 struct RingChange {

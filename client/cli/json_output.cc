@@ -53,7 +53,7 @@ std::string hash_text(std::uint64_t hash) {
 }  // namespace
 
 std::string_view status_name(Status status) {
-  constexpr std::array<std::string_view, 16> kNames = {"ok",
+  constexpr std::array<std::string_view, 17> kNames = {"ok",
                                                        "queued",
                                                        "timed_out",
                                                        "cancelled",
@@ -68,7 +68,8 @@ std::string_view status_name(Status status) {
                                                        "permission_denied",
                                                        "moved",
                                                        "not_primary",
-                                                       "stale"};
+                                                       "stale",
+                                                       "over_quota"};
   auto number = static_cast<std::size_t>(status);
   return number < kNames.size() ? kNames[number] : "unknown";
 }

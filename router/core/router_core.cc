@@ -55,12 +55,13 @@ void RouterCore::State::deliver(RouterOutput& output) {
 }
 
 TimeMs RouterCore::State::next_turn(const Group& group) const {
-  TimeMs next = std::min(group.deadline, ask_backups_at(group));
+  const TimeMs look = group.deadline == kNever ? kNever : std::max(group.deadline, group.looked_at + kLookMs);
+  TimeMs next = std::min(look, ask_backups_at(group));
   for (const Call& call : group.calls) next = std::min(next, call.sent_at + options_.submit_timeout_ms);
   if (group.calls.size() >= options_.calls_per_group_max || !group.server) return next;
   auto server = servers_.find(group.server);
   if (server == servers_.end() || !server->second.up) return next;
-  if (group.head < group.waiting.size() || (!group.closes.empty() && group.calls.empty()))
+  if (group.waits() != 0 || (!group.closes.empty() && group.calls.empty()))
     return std::min(next, group.retry_at);
   if (!group.beats.empty()) next = std::min(next, std::max(group.retry_at, group.beats_at));
   return next;

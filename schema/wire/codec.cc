@@ -139,6 +139,7 @@ void write(const dlm::Answer& from, Answer::Builder to) {
   to.setToken(from.token.value);
   to.setCount(from.count);
   to.setTtlMs(from.ttl_ms);
+  to.setRetryAfterMs(from.retry_after_ms);
   to.setPosition(from.position);
   to.setHolderSinceUnixMs(from.holder.since_unix_ms);
   DLM_SET_TEXT(to, HolderClientId, from.holder.client_id);
@@ -159,6 +160,7 @@ dlm::Answer read(Answer::Reader from) {
   to.token = FencingToken(from.getToken());
   to.count = from.getCount();
   to.ttl_ms = from.getTtlMs();
+  to.retry_after_ms = from.getRetryAfterMs();
   to.position = from.getPosition();
   to.holder.since_unix_ms = from.getHolderSinceUnixMs();
   to.holder.client_id = as_string(from.getHolderClientId());

@@ -30,6 +30,7 @@ struct Error {
   Holder holder;                        // timed_out, would_deadlock, client_id_in_use: who is in the way
   std::string resource;                 // what was asked for; empty for calls without one
   std::string message;                  // details for people; may be empty
+  std::chrono::milliseconds retry_after{};  // overloaded: when it is worth asking again; 0: not known
   // True: the operation may or may not have been done (or be done yet). What a late grant would hold is given
   // back by itself.
   bool outcome_unknown = false;
