@@ -163,14 +163,17 @@ void SessionCore::acquire_answered(Pending& op, const Answer& answer, std::uint6
     withdraw(op, now_ms, out);
     return;
   }
+  if (!unwanted && ask_again_later(op, answer, now_ms)) return;
   // A session that is over in the group that said so; but the wait may have gone to another one before.
   const bool elsewhere = answer.status == Status::session_expired && sessions_.any_open();
   if (unwanted) {
     if (elsewhere) return cancel_unless_under_way(op, now_ms, out);
     complete_error(op, Status::cancelled, "", false, out);
   } else {
-    complete(op, answer, answer.status == Status::stale, out);
-    if (elsewhere) return withdraw(op, now_ms, out);
+    const bool unknown = answer.status == Status::stale ||
+                         (answer.status == Status::overloaded && (op.doubted || op.doubtful));
+    complete(op, answer, unknown, out);
+    if (elsewhere || (unknown && answer.status == Status::overloaded)) return withdraw(op, now_ms, out);
   }
   finish(op.sequence);
 }
@@ -249,9 +252,10 @@ void SessionCore::cancel_answered(Pending& op, const Answer& answer, std::uint64
 }
 
 void SessionCore::release_answered(Pending& op, const Answer& answer, std::uint64_t now_ms, Output& out) {
-  if (no_way(answer.status) || (!op.caller && answer.status == Status::overloaded)) {
+  if (ask_again_later(op, answer, now_ms)) return;
+  if (no_way(answer.status) || answer.status == Status::overloaded) {
     Answer told = answer;
-    told.status = Status::unavailable;
+    if (no_way(answer.status)) told.status = Status::unavailable;
     complete(op, std::move(told), true, out);
     retry_later(op, answer, now_ms);
     return;
@@ -268,6 +272,7 @@ void SessionCore::release_answered(Pending& op, const Answer& answer, std::uint6
 void SessionCore::renew_answered(Pending& op, const Answer& answer, std::uint64_t now_ms, Output& out) {
   if (op.subject) return renewed_for_grant(op, answer, now_ms, out);
   if (op.search) return search_answered(op, answer, now_ms, out);
+  if (ask_again_later(op, answer, now_ms)) return;
   auto held = holds_.find(op.hold.value);
   if (op.hold && held != holds_.end()) {
     switch (answer.status) {
@@ -328,7 +333,8 @@ void SessionCore::renewed_for_grant(Pending& renewal, const Answer& answer, std:
 
 bool SessionCore::retry_later(Pending& op, const Answer& answer, std::uint64_t now_ms) {
   if (!no_way(answer.status) && answer.status != Status::overloaded) return false;
-  op.retry_at_ms = now_ms + kRetryMs;
+  const bool overloaded = answer.status == Status::overloaded;
+  op.retry_at_ms = now_ms + (overloaded ? pause_ms(op.refusals++, answer.retry_after_ms) : kRetryMs);
   arm(op);
   return true;
 }

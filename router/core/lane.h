@@ -22,7 +22,9 @@ class Lane {
   }
   void push(const PendingRef& ref) { refs_.push_back(ref); }
 
-  std::vector<PendingRef>::const_iterator begin() const { return refs_.begin() + static_cast<std::ptrdiff_t>(head_); }
+  std::vector<PendingRef>::const_iterator begin() const {
+    return refs_.begin() + static_cast<std::ptrdiff_t>(head_);
+  }
   std::vector<PendingRef>::const_iterator end() const { return refs_.end(); }
 
   template <class Gone>
