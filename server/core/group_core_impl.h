@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "schema/service_rate.h"
 #include "server/core/group_core.h"
 #include "server/core/group_core_pending.h"
 #include "server/core/lease_clock.h"
@@ -61,6 +62,7 @@ struct GroupCore::Impl {
   void answer_step_downs(TimeMs now);
   void give_way_to_asked(const AppendReply& reply, TimeMs now);
   Reads& reads_at_end();
+  Reads& reads_before_backlog();
   void answer(const Waiter& waiter, Answer&& answer);
   void answer_not_primary(const Waiter& waiter);
   void answer_later(Answer&& answer);
@@ -126,6 +128,7 @@ struct GroupCore::Impl {
     LogIndex index;
     Epoch epoch;
     std::size_t size_bytes = 0;
+    TimeMs logged_ms = 0;
     std::vector<Waiter> waiters;
   };
   // An arc that is to be given away.
@@ -212,6 +215,7 @@ struct GroupCore::Impl {
   Collector collector_;
   std::deque<InFlight> in_flight_;
   std::size_t in_flight_bytes_ = 0;
+  ServiceRate rate_;
   std::deque<Reads> reads_;  // barriers ascend; those without one at the end
   std::size_t queries_ = 0;
   std::vector<RequestId> step_downs_;  // queries that wait for another to be primary
