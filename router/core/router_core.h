@@ -39,8 +39,9 @@ using CallId = StrongInt<struct CallTag, std::uint64_t>;
 
 struct RouterOptions {
   std::size_t connections_max = 16'384;
-  std::size_t pending_per_connection_max = 65'536;  // operations without a final answer, queued ones included
-  std::size_t pending_max = 1u << 20;               // an eighth more for what is no acquire, in each of these
+  std::size_t pending_per_connection_max =
+      131'072;                         // operations without a final answer, queued ones included
+  std::size_t pending_max = 1u << 20;  // an eighth more for what is no acquire, in each of these
   std::size_t pending_bytes_max = 512u << 20;
   // Beyond this an acquire is not taken into the queue of its group: how long it would wait there, by how
   // fast the group has served.

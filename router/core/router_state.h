@@ -166,6 +166,7 @@ struct Assembly {
 };
 
 inline constexpr TimeMs kLookMs = 20;  // for deadlines that have passed, in a group: at least so far apart
+inline constexpr std::size_t kKeptAnswers = 16;  // the memory of so many is kept for the next time
 inline constexpr const char* kNoView = "this router has not reached the coordinator yet";
 QueryReport refusal(Status status, std::string message);
 
@@ -357,6 +358,7 @@ class RouterCore::State {
   // turn after.
   std::vector<std::uint32_t> retired_;
   std::vector<std::uint32_t> freeing_;
+  std::vector<ConnectionId> bulky_;  // were told much in the last turn
 
   PendingTable pending_;
   std::uint64_t refused_ = 0;                             // operations, as overloaded
