@@ -120,6 +120,11 @@ struct GroupStatus {
   arcs @13 :UInt32;
   shareOwned @14 :Float64;
   move @15 :MoveStatus;
+  holdsPerClientMax @16 :UInt32;
+  waitsPerClientMax @17 :UInt32;
+  sessionsMax @18 :UInt32;
+  operationsPending @19 :UInt64;
+  operationsRefused @20 :UInt64;
 }
 
 struct MoveStatus {

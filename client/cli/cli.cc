@@ -25,6 +25,8 @@ std::string_view advice(const Error& error) {
                            "whole service)";
     case Status::overloaded:
       return error.retry_after.count() != 0 ? "" : "; try again later";
+    case Status::over_quota:
+      return "; release some first";
     case Status::not_held:
       return error.cause == EndCause::never ? "; check --client, --tag and --token against `dlm inspect`"
                                             : "";

@@ -47,6 +47,7 @@ void DevCluster::start(Events events) {
     node.id = "s" + std::to_string(i);
     node.groups = groups_up_to(options_.groups + options_.spare_groups);
     node.init_ring = groups_up_to(options_.groups);
+    node.table = options_.quotas;
     node.table.lease_ms_min = options_.lease_ms_min;
     node.table.lease_ms_max = options_.lease_ms_max;
     auto failed = [this, id = node.id](const std::string& why) { events_.on_failed(id + ": " + why); };

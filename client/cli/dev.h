@@ -28,6 +28,7 @@ struct DevOptions {
   HostPort listen{"127.0.0.1", kRouterPortDefault};  // of the router; port 0: a free one
   std::uint32_t lease_ms_min = kLeaseMsMinDefault;
   std::uint32_t lease_ms_max = kLeaseMsMaxDefault;
+  server::LockTableLimits quotas;  // its leases are those above
 };
 
 // Loop thread only. Everything it knows is in memory and gone with it.

@@ -137,6 +137,17 @@ void add_dev(CLI::App& app, const Globals& globals, Action& action) {
                "Shortest TTL and lease allowed; default 1s", 1, kWaitForeverMs - 1);
   add_duration(*command, "--lease-max", arguments->cluster.lease_ms_max,
                "Longest TTL and lease allowed; default 1h", 1, kWaitForeverMs - 1);
+  const auto quota = [&](const char* name, std::uint32_t& value, const char* about) {
+    command->add_option(name, value, about + std::string("; default ") + std::to_string(value))
+        ->check(CLI::Range(1, 1'000'000'000))
+        ->type_name("NUMBER");
+  };
+  server::LockTableLimits& quotas = arguments->cluster.quotas;
+  quota("--sessions-max", quotas.sessions_max, "Quota: sessions in a group");
+  quota("--holds-per-client-max", quotas.holds_per_client_max,
+        "Quota: locks that a client holds or waits for in a group");
+  quota("--waits-per-client-max", quotas.waits_per_client_max,
+        "Quota: requests of a client that wait in a group");
   command->footer(
       "Nothing is kept: no ZooKeeper, no disk. With --json the line that says it is ready is an object.\n"
       "Examples:\n"

@@ -137,6 +137,12 @@ JsonObject to_json(const GroupReport& group) {
   out["share_owned"] = group.share_owned;
   out["problem"] = printable(group.problem);
   out["move"] = move_json(group.move);
+  if (group.sessions_max == 0) return out;  // its primary told nothing
+  out["limits"] = JsonObject{{"sessions_max", group.sessions_max},
+                             {"holds_per_client_max", group.holds_per_client_max},
+                             {"waits_per_client_max", group.waits_per_client_max}};
+  out["operations_pending"] = group.operations_pending;
+  out["operations_refused"] = group.operations_refused;
   return out;
 }
 

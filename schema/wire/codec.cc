@@ -235,6 +235,11 @@ void write(const GroupReport& from, GroupStatus::Builder to) {
   to.setLocksHeld(from.locks_held);
   to.setWaiters(from.waiters);
   to.setSessions(from.sessions);
+  to.setHoldsPerClientMax(from.holds_per_client_max);
+  to.setWaitsPerClientMax(from.waits_per_client_max);
+  to.setSessionsMax(from.sessions_max);
+  to.setOperationsPending(from.operations_pending);
+  to.setOperationsRefused(from.operations_refused);
   to.setRingVersion(from.ring_version);
   to.setArcs(from.arcs);
   to.setShareOwned(from.share_owned);
@@ -261,6 +266,11 @@ GroupReport read(GroupStatus::Reader from) {
   to.locks_held = from.getLocksHeld();
   to.waiters = from.getWaiters();
   to.sessions = from.getSessions();
+  to.holds_per_client_max = from.getHoldsPerClientMax();
+  to.waits_per_client_max = from.getWaitsPerClientMax();
+  to.sessions_max = from.getSessionsMax();
+  to.operations_pending = from.getOperationsPending();
+  to.operations_refused = from.getOperationsRefused();
   to.ring_version = from.getRingVersion();
   to.arcs = from.getArcs();
   to.share_owned = from.getShareOwned();

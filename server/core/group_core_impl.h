@@ -216,7 +216,8 @@ struct GroupCore::Impl {
   std::deque<InFlight> in_flight_;
   std::size_t in_flight_bytes_ = 0;
   ServiceRate rate_;
-  std::deque<Reads> reads_;  // barriers ascend; those without one at the end
+  std::uint64_t refused_ = 0;  // operations, as overloaded
+  std::deque<Reads> reads_;    // barriers ascend; those without one at the end
   std::size_t queries_ = 0;
   std::vector<RequestId> step_downs_;  // queries that wait for another to be primary
   bool clients_turn_ = false;          // expiries were logged last: operations come first now

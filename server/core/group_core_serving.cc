@@ -125,8 +125,10 @@ void GroupCore::Impl::take(std::uint32_t slot, const Operation& op, const Instan
   const Waiter waiter{slot, op.session, op.sequence};
   if (!may_serve()) return answer_not_primary(waiter);
   if (std::optional<Answer> refusal = refuse_at_door(op)) {
-    if (refusal->status == Status::overloaded)
+    if (refusal->status == Status::overloaded) {
       refusal->retry_after_ms = rate_.turn_away(submits_.operations(), now.ms);
+      ++refused_;
+    }
     return answer(waiter, std::move(*refusal));
   }
   if (std::optional<Answer> refusal = put_off(op, now.ms)) return answer(waiter, std::move(*refusal));

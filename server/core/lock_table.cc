@@ -206,7 +206,8 @@ void LockTable::for_each_timer(const std::function<void(const TimerEvent&)>& vis
   event.kind = TimerEvent::Kind::session;
   for (SessionId id : state.session_ids()) {
     event.session = id;
-    event.duration_ms = state.session(state.find_session(id)).ttl_ms;
+    const std::uint32_t index = state.find_session(id);
+    event.duration_ms = state.is_ending(index) ? 0 : state.session(index).ttl_ms;
     visit(event);
   }
   event.kind = TimerEvent::Kind::tombstone;

@@ -93,6 +93,8 @@ void encode_session(const LockState& state, std::uint32_t index, OwnerForm form,
   to.number(name_of(state, session.client, form));
   to.number(session.adopted ? 1 : 0);
   to.number(state.live_session_of(session.client) == index ? 1 : 0);
+  to.number(static_cast<std::uint64_t>(session.ending));
+  to.number(session.swept);
   to.number(session.moved_to.size());
   for (GroupId group : session.moved_to) to.number(group.value);
   to.number(session.answers.size());

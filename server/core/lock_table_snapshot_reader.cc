@@ -106,11 +106,17 @@ class Reader final : public LockTable::SnapshotReader {
     std::uint32_t client = owner(from);
     const bool adopted = from.number_up_to(1) == 1;
     const bool is_live_one = from.number_up_to(1) == 1;
+    const auto ending = static_cast<Ending>(from.number_up_to(static_cast<std::uint64_t>(Ending::expired)));
+    const std::uint32_t swept = from.number32();
+    const bool is_ending = ending != Ending::none;
     if (!from.ok() || !id || client == kNil || !state_.tag_of(client).empty()) return false;
     if (state_.find_session(id) != kNil || (is_live_one && state_.live_session_of(client) != kNil))
       return false;
     state_.ref_owner(client);
-    std::uint32_t index = state_.restore_session(id, client, ttl_ms, since_unix_ms, adopted, is_live_one);
+    if (is_ending && is_live_one) return false;
+    std::uint32_t index =
+        state_.restore_session(id, client, ttl_ms, since_unix_ms, adopted, is_live_one, is_ending);
+    state_.restore_ending(index, ending, swept);
     Session& session = state_.session(index);
     for (std::uint64_t left = from.number(); left != 0 && from.ok(); --left)
       state_.add_moved_to(index, GroupId(from.number32()));

@@ -137,5 +137,48 @@ TEST_F(GroupOverloadTest, AnAcquireThatWouldComeTooLateIsRefused) {
   EXPECT_EQ(cluster_->answers(taken)[0].status, Status::ok);
 }
 
+TEST_F(GroupOverloadTest, ASessionWithManyHoldsEndsInTurnsWithTheWorkOfOthers) {
+  GroupOptions options;
+  options.table.holds_per_sweep = 10;
+  begin(options);
+  submit(acquires(200));
+  cluster_->settle();
+  const auto held = [&] { return cluster_->core(primary()).table().stats().locks_held; };
+  ASSERT_EQ(held(), 200U);
+  Operation close;
+  close.kind = OperationKind::close_session;
+  close.session = SessionId(kAnn);
+  RequestId closed = submit({close});
+  RequestId other = submit({acquire(kBob, 1, "other")});
+  cluster_->settle();
+  EXPECT_EQ(cluster_->answers(closed)[0].status, Status::ok);
+  EXPECT_EQ(cluster_->answers(other)[0].status, Status::ok);
+  for (int i = 0; i < 100 && held() > 1; ++i) cluster_->pass_ms(10);
+  EXPECT_EQ(held(), 1U) << "by itself, without anything being asked";
+  cluster_->pass_ms(200);
+  EXPECT_TRUE(cluster_->agree());
+}
+
+TEST_F(GroupOverloadTest, TheNextPrimaryGoesOnWithASessionThatIsEnding) {
+  GroupOptions options;
+  options.table.holds_per_sweep = 10;
+  begin(options);
+  submit(acquires(2'000));
+  cluster_->settle();
+  Operation close;
+  close.kind = OperationKind::close_session;
+  close.session = SessionId(kAnn);
+  const std::string first = primary();
+  submit({close});
+  cluster_->kill(first);
+  cluster_->unregister(first);
+  for (int i = 0; i < 1'000 && (primary().empty() || primary() == first); ++i) cluster_->pass_ms(10);
+  ASSERT_NE(primary(), "");
+  ask(close);  // the router would ask again
+  for (int i = 0; i < 1'000 && cluster_->core(primary()).table().stats().locks_held > 0; ++i)
+    cluster_->pass_ms(10);
+  EXPECT_EQ(cluster_->core(primary()).table().stats().locks_held, 0U);
+}
+
 }  // namespace
 }  // namespace dlm::server
