@@ -128,7 +128,8 @@ Sequence SessionCore::refuse(Status status, EndCause cause, const char* message,
 
 void SessionCore::cancel(Sequence acquire, std::uint64_t now_ms, Output& out) {
   advance(now_ms, out);
-  auto at = operations_.find(acquire.value);
+  auto renumbered = renumbered_.find(acquire.value);
+  auto at = operations_.find(renumbered == renumbered_.end() ? acquire.value : renumbered->second.value);
   if (at == operations_.end()) return;
   Pending& op = *at->second;
   if (op.kind != OperationKind::acquire || !op.caller || op.cancelling) return;
@@ -324,7 +325,7 @@ SessionCore::Pending& SessionCore::make(OperationKind kind, const Operation& vie
   }
   op->kind = kind;
   op->lease = view.lease;
-  op->sequence = window_.take();
+  op->sequence = op->name = window_.take();
   op->timeout_ms = options_.request_timeout_ms;
   op->wait_ms = view.wait_ms;
   op->wait_until_ms = view.wait_ms == kWaitForeverMs ? kNever : now_ms + view.wait_ms;
@@ -340,6 +341,7 @@ SessionCore::Pending& SessionCore::make(OperationKind kind, const Operation& vie
 
 void SessionCore::send(Pending& op, std::uint64_t now_ms, Output& out) {
   if (!connected_) return;
+  if (op.renumber) renumber(op);
   if (op.first_sent_ms == 0) op.first_sent_ms = std::max<std::uint64_t>(1, now_ms);
   if (!op.unanswered) {
     expect_answer(now_ms);
@@ -358,6 +360,7 @@ void SessionCore::finish(Sequence sequence) {
   // more.
   window_.answered(sequence);
   if (op.stage == Stage::granted) --ungranted_;
+  if (op.name != op.sequence) renumbered_.erase(op.name.value);
   if (op.helper) {
     if (auto helper = operations_.find(op.helper.value); helper != operations_.end()) {
       helper->second->subject = Sequence();

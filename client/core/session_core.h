@@ -196,6 +196,7 @@ class SessionCore {
     OperationKind kind = OperationKind::acquire;
     LeaseKind lease = LeaseKind::session;
     Sequence sequence;
+    Sequence name;  // by which its caller knows it: its first sequence
     Stage stage = Stage::pending;
     bool caller = false;  // somebody waits for the Completion
     bool handle = false;
@@ -204,8 +205,9 @@ class SessionCore {
     bool unanswered = false;  // sent on this connection, nothing came for it yet
     bool again = false;       // in the background: asked anew, as the session that it was sent in has ended
     bool search = false;      // renewal: asks where `hold` is, and gives it no lease
-    bool doubted = false;  // a connection was lost on which it was unanswered: a refusal does not tell that
-                           // nothing was done
+    bool doubted = false;   // a connection was lost on which it was unanswered: a refusal does not tell that
+                            // nothing was done
+    bool renumber = false;  // its sequence was refused and is through: it is sent again under another
     std::uint32_t refusals = 0;       // as overloaded, in a row
     std::optional<Answer> overload;   // the last of them
     std::uint64_t wait_until_ms = 0;  // acquire that waits: until when; kNever: for ever
@@ -304,6 +306,8 @@ class SessionCore {
     return op.overload && op.retry_at_ms != 0 && op.stage == Stage::pending && op.caller;
   }
   void begin_again(Pending& op, std::uint64_t now_ms);
+  void is_through(Pending& op);
+  void renumber(Pending& op);
   void give_up_refused(Pending& op, std::uint64_t now_ms, Output& out);
 
   // session_core_terms.cc: what holds live by, and what becomes of it when they move
@@ -352,6 +356,7 @@ class SessionCore {
   Sessions sessions_;
   AnswerWindow window_;
   boost::unordered_flat_map<std::uint64_t, std::unique_ptr<Pending>> operations_;  // by sequence
+  boost::unordered_flat_map<std::uint64_t, Sequence> renumbered_;                  // by name
   std::vector<std::unique_ptr<Pending>> spare_;  // recycled, strings and all
   DeadlineQueue deadlines_;                      // of operations, by sequence
   boost::unordered_flat_map<std::uint64_t, HoldRecord> holds_;

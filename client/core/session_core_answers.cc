@@ -126,7 +126,7 @@ void SessionCore::acquire_answered(Pending& op, const Answer& answer, std::uint6
     if (op.queued_ms == 0) op.queued_ms = std::max<std::uint64_t>(1, now_ms);
     op.holder = answer.holder;
     arm(op);
-    out.queued.push_back({op.sequence, answer.position, answer.group, answer.holder});
+    out.queued.push_back({op.name, answer.position, answer.group, answer.holder});
     return;
   }
   if (answer.status == Status::ok) {
@@ -205,7 +205,7 @@ void SessionCore::granted(Pending& op, std::uint64_t now_ms, Output& out) {
     return;
   }
   Completion completion;
-  completion.sequence = op.sequence;
+  completion.sequence = op.name;
   completion.answer = grant;
   add_hold(op, grant, term, completion, out);
   op.caller = false;
@@ -334,6 +334,7 @@ void SessionCore::renewed_for_grant(Pending& renewal, const Answer& answer, std:
 bool SessionCore::retry_later(Pending& op, const Answer& answer, std::uint64_t now_ms) {
   if (!no_way(answer.status) && answer.status != Status::overloaded) return false;
   const bool overloaded = answer.status == Status::overloaded;
+  if (overloaded && op.kind != OperationKind::renew) is_through(op);
   op.retry_at_ms = now_ms + (overloaded ? pause_ms(op.refusals++, answer.retry_after_ms) : kRetryMs);
   arm(op);
   return true;
@@ -396,7 +397,7 @@ void SessionCore::complete(Pending& op, Answer answer, bool outcome_unknown, Out
   if (!op.caller) return;
   op.caller = false;
   Completion& completion = out.completions.emplace_back();
-  completion.sequence = op.sequence;
+  completion.sequence = op.name;
   completion.answer = std::move(answer);
   completion.outcome_unknown = outcome_unknown;
 }
@@ -405,7 +406,7 @@ void SessionCore::complete_error(Pending& op, Status status, const std::string& 
                                  Output& out) {
   if (!op.caller) return;
   Answer answer;
-  answer.sequence = op.sequence;
+  answer.sequence = op.name;
   answer.status = status;
   answer.group = op.group;
   answer.message = message;

@@ -37,8 +37,36 @@ bool SessionCore::ask_again_later(Pending& op, const Answer& answer, std::uint64
   if (pause >= left_ms)
     pause = left_ms / 2 + random_ % (left_ms / 2 + 1);  // once more, before it is too late
   op.retry_at_ms = now_ms + pause;
+  if (op.kind != OperationKind::renew) is_through(op);
   arm(op);
   return true;
+}
+
+// A sequence that is asked again and again would keep the group from forgetting the answers to all that come
+// after it, until it has no room for more. What was refused for certain is therefore another operation when
+// it is sent next.
+void SessionCore::is_through(Pending& op) {
+  if (op.doubted || op.doubtful) return;
+  op.renumber = true;
+  window_.answered(op.sequence);
+}
+
+void SessionCore::renumber(Pending& op) {
+  auto at = operations_.find(op.sequence.value);
+  std::unique_ptr<Pending> owned = std::move(at->second);
+  operations_.erase(at);
+  op.sequence = window_.take();
+  Operation view = op.owned.view();
+  view.sequence = op.sequence;
+  op.owned = OwnedOperation(view);
+  op.renumber = false;
+  op.first_sent_ms = 0;
+  op.armed_ms = 0;
+  operations_.emplace(op.sequence.value, std::move(owned));
+  if (op.caller) renumbered_[op.name.value] = op.sequence;
+  auto subject = operations_.find(op.subject.value);
+  if (op.subject && subject != operations_.end()) subject->second->helper = op.sequence;
+  arm(op);
 }
 
 // Until when an operation that is refused is asked again.

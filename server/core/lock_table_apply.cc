@@ -187,7 +187,9 @@ void LockTable::Impl::serve(Context& context) {
   context.place = key.place();
   const bool owned = owns(key);
   if (repeat(context, owned)) return;
-  if (session.answers.size() >= limits.answers_per_session_max) {
+  // But for the one that keeps the others from being acknowledged.
+  const bool is_oldest = session.answers.size() != 0 && op.sequence < session.answers.begin()->sequence;
+  if (session.answers.size() >= limits.answers_per_session_max && !is_oldest) {
     Outcome full = Outcome::refused(Reason::answers_full, 0, Status::overloaded);
     return answer(context, op.session, op.sequence, full);
   }

@@ -23,11 +23,14 @@ std::uint64_t until_sent(CoreDriver& d, std::uint64_t max_ms) {
 }
 
 // The router refuses the operation as often as it comes.
-void refuse_for(CoreDriver& d, Sequence sequence, std::uint64_t ms, std::uint32_t retry_after_ms) {
+bool of_kind(CoreDriver& d, OperationKind kind) {
+  return d.core.operation(d.out.send.back(), d.now)->kind == kind;
+}
+void refuse_for(CoreDriver& d, OperationKind kind, std::uint64_t ms, std::uint32_t retry_after_ms) {
   for (std::uint64_t i = 0; i < ms; ++i) {
     const std::size_t sent = d.out.send.size();
     d.pass(1);
-    if (d.out.send.size() > sent && d.out.send.back() == sequence) d.overloaded(sequence, retry_after_ms);
+    if (d.out.send.size() > sent && of_kind(d, kind)) d.overloaded(d.out.send.back(), retry_after_ms);
   }
 }
 
@@ -52,11 +55,38 @@ TEST(Overload, AnAcquireThatWaitsIsAskedAgainAboutWhenItIsTold) {
   const std::uint64_t pause = until_sent(d, 5'000);
   EXPECT_GE(pause, 750U);
   EXPECT_LE(pause, 1'251U);
-  EXPECT_THAT(d.sent(d.take()), ElementsAre("acquire a #1")) << "the same operation";
-  EXPECT_EQ(d.core.operation(sequence, d.now)->wait_ms, 60'000 - pause) << "what is left of its wait";
-  d.opened(sequence);
-  d.answer(sequence, Status::ok, kToken);
-  EXPECT_THAT(statuses(d.take()), ElementsAre(Status::ok));
+  EXPECT_THAT(d.sent(d.take()), ElementsAre("acquire a #2"));
+  EXPECT_EQ(d.core.operation(Sequence(2), d.now)->wait_ms, 60'000 - pause) << "what is left of its wait";
+  d.opened(Sequence(2));
+  d.answer(Sequence(2), Status::ok, kToken);
+  Output out = d.take();
+  ASSERT_THAT(statuses(out), ElementsAre(Status::ok));
+  EXPECT_EQ(out.completions[0].sequence, sequence) << "its caller knows nothing of that";
+}
+
+TEST(Overload, WhatIsAskedAgainDoesNotKeepTheAnswersOfOthersFromBeingForgotten) {
+  CoreDriver d;
+  d.connect();
+  Sequence refused = d.acquire("a");
+  Sequence other = d.acquire("b");
+  d.overloaded(refused, 10'000);
+  d.opened(other);
+  d.answer(other, Status::ok, kToken);
+  EXPECT_EQ(d.core.acked_below(), Sequence(3));
+}
+
+TEST(Overload, AWaitCanBeWithdrawnByTheNameThatItsCallerKnows) {
+  CoreDriver d;
+  d.connect();
+  Sequence sequence = d.acquire("a");
+  d.overloaded(sequence, 100);
+  until_sent(d, 200);
+  d.take();
+  d.core.cancel(sequence, d.now, d.out);
+  Output out = d.take();
+  const Sequence cancel = d.last_sent(out, OperationKind::cancel);
+  ASSERT_TRUE(cancel);
+  EXPECT_EQ(d.core.operation(cancel, d.now)->target, Sequence(2)) << "that was sent last";
 }
 
 TEST(Overload, ManyAreNotAskedAgainAtOneTime) {
@@ -82,6 +112,7 @@ TEST(Overload, OneWhoWaitsForEverIsAskedAgainForEverAndMoreAndMoreRarely) {
   for (int i = 0; i < 20; ++i) {
     d.overloaded(sequence, 0);
     last = until_sent(d, 10'000);
+    sequence = d.out.send.back();
   }
   EXPECT_GE(last, 1'500U);
   EXPECT_LE(last, 2'501U);
@@ -93,7 +124,7 @@ TEST(Overload, AtTheCallersDeadlineTheRefusalIsTheAnswer) {
   d.connect();
   Sequence sequence = d.acquire("a", 500);
   d.overloaded(sequence, 5'000);
-  refuse_for(d, sequence, 500, 5'000);
+  refuse_for(d, OperationKind::acquire, 500, 5'000);
   Output out = d.take();
   EXPECT_GE(out.send.size(), 2U) << "once more, before it is too late";
   EXPECT_LE(out.send.size(), 6U);
@@ -124,7 +155,7 @@ TEST(Overload, WhatMayHaveBeenDoneIsNotTakenForRefused) {
   d.connect();
   d.overloaded(sequence, 100);
   EXPECT_THAT(statuses(d.take()), IsEmpty()) << "also a try is asked again, until its answer is known";
-  refuse_for(d, sequence, 10'000, 100);
+  refuse_for(d, OperationKind::acquire, 10'000, 100);
   Output out = d.take();
   ASSERT_EQ(out.completions.size(), 1U);
   EXPECT_EQ(out.completions[0].answer.status, Status::overloaded);
@@ -140,8 +171,7 @@ TEST(Overload, AReleaseIsRepeatedUntilItIsDone) {
   d.overloaded(release, 100);
   EXPECT_THAT(statuses(d.take()), ElementsAre(Status::ok)) << "of the acquire alone";
   EXPECT_LE(until_sent(d, 200), 130U);
-  d.overloaded(release, 100);
-  d.answer(release, Status::ok);
+  d.answer(d.last_sent(d.out, OperationKind::release), Status::ok);
   EXPECT_THAT(statuses(d.take()), ElementsAre(Status::ok));
 }
 
@@ -152,9 +182,9 @@ TEST(Overload, AReleaseWhoseCallerIsToldGoesOnInTheBackground) {
   Sequence release = d.release(hold);
   d.take();
   d.overloaded(release, 1'000);
-  refuse_for(d, release, 10'000, 1'000);
+  refuse_for(d, OperationKind::release, 10'000, 1'000);
   EXPECT_THAT(statuses(d.take()), ElementsAre(Status::overloaded));
-  refuse_for(d, release, 60'000, 1'000);
+  refuse_for(d, OperationKind::release, 60'000, 1'000);
   d.take();
   EXPECT_LE(until_sent(d, 5'000), 2'501U);
   EXPECT_TRUE(d.last_sent(d.take(), OperationKind::release));

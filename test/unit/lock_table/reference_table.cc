@@ -213,7 +213,8 @@ void ReferenceTable::client_operation(const Operation& op) {
   if (beat) return;
   if (!op.sequence) return out_.push_back(base(op, Status::invalid_argument));
   if (std::optional<Answer> answer = earlier(op)) return out_.push_back(*answer);
-  if (session.answers.size() >= limits_.answers_per_session_max)
+  const bool is_oldest = !session.answers.empty() && op.sequence < session.answers.begin()->first;
+  if (session.answers.size() >= limits_.answers_per_session_max && !is_oldest)
     return out_.push_back(base(op, Status::overloaded));
   if (!well_formed(op)) return conclude(base(op, Status::invalid_argument));
   if (op.kind == OperationKind::acquire) return acquire(op);
