@@ -34,6 +34,8 @@ std::string Error::describe() const {
     text += " (" + std::string(to_string(cause)) + ")";
   if (!holder.client_id.empty()) text += ", " + describe_holder(holder);
   if (!message.empty()) text += ": " + message;
+  if (retry_after.count() != 0)
+    text += " (worth trying again in " + std::to_string(retry_after.count()) + " ms)";
   if (outcome_unknown) text += " (it is not known whether it was done)";
   return text;
 }
@@ -61,6 +63,7 @@ Error to_error(const Answer& answer, const std::string& resource, bool outcome_u
   error.holder = to_holder(answer.holder);
   error.resource = resource;
   error.message = answer.message;
+  error.retry_after = std::chrono::milliseconds(answer.retry_after_ms);
   error.outcome_unknown = outcome_unknown;
   return error;
 }

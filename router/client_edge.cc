@@ -22,6 +22,7 @@ constexpr std::size_t kAnswersPerFrameMax = 8'192;
 constexpr std::size_t kListingsMax = 4'096;
 // Out of descriptors or memory: trying again at once would only burn the processor.
 constexpr std::chrono::milliseconds kAcceptPause(100);
+constexpr std::uint32_t kLooks = 5;  // for half frames, within the time that one may take
 
 }  // namespace
 
@@ -41,6 +42,7 @@ ClientEdge::ClientEdge(wire::EventLoop& loop, RouterCore& core, EdgeOptions opti
       guard_(std::make_shared<Guard>()),
       acceptor_(loop.io()),
       pause_(loop.io()),
+      watch_(loop.io()),
       scratch_(kScratchWords) {
   guard_->edge = this;
   const HostPort& address = options_.listen;
@@ -74,21 +76,23 @@ ClientEdge::ClientEdge(wire::EventLoop& loop, RouterCore& core, EdgeOptions opti
 ClientEdge::~ClientEdge() {
   guard_->edge = nullptr;
   stop_accepting();
-  for (auto& [id, connection] : clients_) connection->close("the router is gone");
+  for (auto& [id, client] : clients_) client.connection->close("the router is gone");
 }
 
 void ClientEdge::start() {
   accept();
+  watch();
 }
 
 void ClientEdge::stop_accepting() {
   error_code ignored;
   acceptor_.close(ignored);
   pause_.cancel();
+  watch_.cancel();
 }
 
 void ClientEdge::close_all(const std::string& why) {
-  for (auto& [id, connection] : clients_) connection->close(why);
+  for (auto& [id, client] : clients_) client.connection->close(why);
 }
 
 void ClientEdge::accept() {
@@ -111,19 +115,21 @@ void ClientEdge::accept() {
 void ClientEdge::accepted(tcp::socket socket) {
   auto connection = wire::FrameConnection::make(std::move(socket), options_.frames);
   const ConnectionId id = core_.connect(wire::EventLoop::now_ms());
-  clients_.emplace(id.value, connection);
+  clients_.emplace(id.value, Client{connection});
   connection->start({.on_frames =
                          [guard = guard_, id](const std::vector<wire::Words>& payloads) {
                            if (guard->edge != nullptr) guard->edge->frames(id, payloads);
                          },
                      .on_close =
-                         [guard = guard_, id](const std::string&) {
-                           if (guard->edge != nullptr) guard->edge->closed(id);
+                         [guard = guard_, id](const std::string& why) {
+                           if (guard->edge != nullptr) guard->edge->closed(id, why);
                          }});
   wake_();
 }
 
-void ClientEdge::closed(ConnectionId id) {
+void ClientEdge::closed(ConnectionId id, const std::string& why) {
+  const wire::FrameConnection* connection = find(id);
+  if (connection != nullptr && connection->at_fault()) cut_offs_.add(connection->peer(), why);
   clients_.erase(id.value);
   core_.disconnect(id);
   wake_();
@@ -131,7 +137,36 @@ void ClientEdge::closed(ConnectionId id) {
 
 wire::FrameConnection* ClientEdge::find(ConnectionId id) {
   auto found = clients_.find(id.value);
-  return found == clients_.end() ? nullptr : found->second.get();
+  return found == clients_.end() ? nullptr : found->second.connection.get();
+}
+
+// --- half a frame for ever ---------------------------------------------------
+
+// Looked for from time to time: a timer for each frame that comes in pieces would cost more than the frames.
+void ClientEdge::watch() {
+  const std::uint32_t pause_ms = std::max(1U, options_.half_frame_ms / kLooks);
+  watch_.expires_after(std::chrono::milliseconds(pause_ms));
+  watch_.async_wait([guard = guard_, pause_ms](const error_code& cancelled) {
+    if (cancelled || guard->edge == nullptr) return;
+    guard->edge->look_for_half_frames(pause_ms);
+    guard->edge->cut_offs_.tell_rest();
+    guard->edge->watch();
+  });
+}
+
+void ClientEdge::look_for_half_frames(std::uint32_t passed_ms) {
+  bool found = false;
+  for (auto& [id, client] : clients_) {
+    const std::uint64_t frames = client.connection->frames_received();
+    const bool stuck = client.connection->is_mid_frame() && frames == client.frames;
+    client.frames = frames;
+    client.stuck_ms = stuck ? client.stuck_ms + passed_ms : 0;
+    if (client.stuck_ms < options_.half_frame_ms) continue;
+    core_.refuse(ConnectionId(id), Status::invalid_argument,
+                 "half a frame came, and the rest not within " + format_duration_ms(options_.half_frame_ms));
+    found = true;
+  }
+  if (found) wake_();
 }
 
 // --- reading -----------------------------------------------------------------
@@ -140,10 +175,6 @@ void ClientEdge::frames(ConnectionId id, const std::vector<wire::Words>& payload
   for (const wire::Words& words : payloads) {
     auto failure = kj::runCatchingExceptions([&] { frame(id, words); });
     KJ_IF_MAYBE (e, failure) {
-      const wire::FrameConnection* connection = find(id);
-      LOG_EVERY_T(WARNING, 1) << "malformed frame from "
-                              << (connection != nullptr ? connection->peer() : "a client") << ": "
-                              << e->getDescription().cStr();
       core_.refuse(id, Status::invalid_argument,
                    std::string("malformed frame: ") + e->getDescription().cStr());
       break;
@@ -287,6 +318,7 @@ void ClientEdge::deliver(const RouterOutput& output, const std::string& router_i
     wire::FrameConnection* to = find(close.connection);
     if (to == nullptr) continue;
     if (close.refused) {
+      if (close.status != Status::unavailable) cut_offs_.add(to->peer(), close.message);
       Message message(scratch_);
       auto refusal = message.frame.initRefusal();
       refusal.setStatus(static_cast<std::uint8_t>(close.status));

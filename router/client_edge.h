@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "router/core/router_core.h"
+#include "router/cut_off_log.h"
 #include "schema/client.capnp.h"
 #include "schema/text.h"
 #include "schema/wire/event_loop.h"
@@ -24,6 +25,7 @@ namespace dlm::router {
 struct EdgeOptions {
   HostPort listen;
   wire::FrameLimits frames;
+  std::uint32_t half_frame_ms = 10'000;             // a frame whose beginning came is to be whole after this
   std::uint32_t lease_ms_min = kLeaseMsMinDefault;  // told to clients; the servers check
   std::uint32_t lease_ms_max = kLeaseMsMaxDefault;
 };
@@ -56,6 +58,11 @@ class ClientEdge {
     ClientEdge* edge = nullptr;
   };
   struct Message;
+  struct Client {
+    std::shared_ptr<wire::FrameConnection> connection;
+    std::uint64_t frames = 0;    // as it was looked at last
+    std::uint32_t stuck_ms = 0;  // in the middle of a frame
+  };
 
   void accept();
   void accepted(boost::asio::ip::tcp::socket socket);
@@ -64,7 +71,9 @@ class ClientEdge {
   bool take_operations(ConnectionId id, wire::Operations::Reader list);
   void take_query(ConnectionId id, wire::GroupQuery::Reader query);
   bool take_listings(ConnectionId id, capnp::List<wire::GroupSession>::Reader list);
-  void closed(ConnectionId id);
+  void closed(ConnectionId id, const std::string& why);
+  void watch();
+  void look_for_half_frames(std::uint32_t passed_ms);
   wire::FrameConnection* find(ConnectionId id);
   void send_batch(wire::FrameConnection& to, const ClientBatch& batch);
   void send_report(wire::FrameConnection& to, const ClientReport& report);
@@ -75,8 +84,10 @@ class ClientEdge {
   std::shared_ptr<Guard> guard_;
   boost::asio::ip::tcp::acceptor acceptor_;
   boost::asio::steady_timer pause_;
+  boost::asio::steady_timer watch_;
   std::uint16_t port_ = 0;
-  boost::unordered_flat_map<std::uint64_t, std::shared_ptr<wire::FrameConnection>> clients_;
+  boost::unordered_flat_map<std::uint64_t, Client> clients_;
+  CutOffLog cut_offs_;
   // For one frame at a time; members for their memory.
   std::vector<Operation> operations_;
   std::vector<GroupListing> listings_;

@@ -12,10 +12,12 @@
 #include <system_error>
 
 #include "coordinator/zookeeper_coordinator.h"
+#include "router/limits.h"
 #include "router/router_process.h"
 #include "schema/limits.h"
 #include "schema/text.h"
 #include "schema/wire/event_loop.h"
+#include "schema/wire/open_files.h"
 
 namespace {
 
@@ -36,6 +38,9 @@ struct Settings {
   std::string advertise;
   std::string zookeeper;
   std::string session_timeout = "4s";
+  std::string memory_max = format_size_bytes(router::kMemoryMaxDefault);
+  std::size_t connections_max = 0;
+  std::string queue_max = format_duration_ms(router::RouterOptions().queue_ms_max);
 };
 
 int complain(const std::string& what) {
@@ -45,7 +50,7 @@ int complain(const std::string& what) {
 
 // Checks what was given; the text says what is wrong with it.
 std::optional<std::string> digest(const Settings& settings, router::RouterProcessOptions& options,
-                                  coordinator::ZookeeperOptions& zookeeper) {
+                                  router::ProcessLimits& limits, coordinator::ZookeeperOptions& zookeeper) {
   const auto listen = parse_host_port(settings.listen);
   if (!listen) return "--listen takes host:port, not \"" + printable(settings.listen) + "\"";
   options.listen = *listen;
@@ -67,6 +72,19 @@ std::optional<std::string> digest(const Settings& settings, router::RouterProces
            printable(settings.session_timeout) + "\"";
   }
   zookeeper.session_timeout_ms = static_cast<std::uint32_t>(*timeout_ms);
+  const auto memory = parse_size_bytes(settings.memory_max);
+  if (!memory || *memory < router::kMemoryMaxMin) {
+    return "--memory-max takes a size of " + format_size_bytes(router::kMemoryMaxMin) +
+           " and more, like 1GiB, not \"" + printable(settings.memory_max) + "\"";
+  }
+  limits.memory_bytes_max = *memory;
+  limits.connections_max = settings.connections_max;
+  const auto queue_ms = parse_duration_ms(settings.queue_max);
+  if (!queue_ms || *queue_ms < 10 || *queue_ms > 60'000) {
+    return "--queue-max takes a duration of 10ms to 1m, like 500ms, not \"" + printable(settings.queue_max) +
+           "\"";
+  }
+  limits.queue_ms_max = static_cast<std::uint32_t>(*queue_ms);
   // An earlier life of this id may be registered until its session ends.
   options.registration_patience_ms = zookeeper.session_timeout_ms * 2 + 5'000;
   return std::nullopt;
@@ -128,6 +146,14 @@ int main(int argc, char** argv) {
       ->required();
   app.add_option("--session-timeout", settings.session_timeout, "of the session with ZooKeeper")
       ->capture_default_str();
+  app.add_option("--memory-max", settings.memory_max,
+                 "Bound of what clients can make it keep: connections, unanswered operations, unread answers")
+      ->capture_default_str();
+  app.add_option("--connections-max", settings.connections_max,
+                 "Client connections; by default as many as --memory-max and the limit on open files allow");
+  app.add_option("--queue-max", settings.queue_max,
+                 "Acquires that would wait longer than this for their group are refused as overloaded")
+      ->capture_default_str();
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
@@ -136,7 +162,10 @@ int main(int argc, char** argv) {
   }
 
   router::RouterProcessOptions options;
+  router::ProcessLimits limits;
   coordinator::ZookeeperOptions zookeeper;
-  if (auto wrong = digest(settings, options, zookeeper)) return complain(*wrong);
+  if (auto wrong = digest(settings, options, limits, zookeeper)) return complain(*wrong);
+  limits.open_files = wire::raise_open_files_limit();
+  if (auto fewer = apply(limits, options)) LOG(WARNING) << *fewer;
   return run(options, zookeeper);
 }

@@ -25,6 +25,7 @@ struct RouterProcessOptions {
   std::uint32_t lease_ms_max = kLeaseMsMaxDefault;
   RouterOptions core{};
   wire::FrameLimits frames{};
+  std::uint32_t half_frame_ms = 10'000;  // see client_edge.h
   wire::RpcLimits rpc{};
   // Makes a new coordinator session after the first has ended. Meanwhile, and for good when this is empty,
   // the router serves from its last view.

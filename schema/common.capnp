@@ -38,6 +38,7 @@ struct Answer {
   holderOwnerTag @11 :Data;
   message @12 :Text;
   movedTo @13 :List(UInt32);
+  retryAfterMs @14 :UInt32;
 }
 
 struct RingChange {
@@ -120,6 +121,11 @@ struct GroupStatus {
   shareOwned @14 :Float64;
   move @15 :MoveStatus;
   durability @16 :Text;
+  holdsPerClientMax @17 :UInt32;
+  waitsPerClientMax @18 :UInt32;
+  sessionsMax @19 :UInt32;
+  operationsPending @20 :UInt64;
+  operationsRefused @21 :UInt64;
 }
 
 struct MoveStatus {

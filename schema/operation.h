@@ -55,9 +55,10 @@ struct Answer {
   std::uint32_t count = 0;          // ok: acquisitions of the hold after this operation
   std::uint32_t ttl_ms = 0;  // acquire, renew: lease in force (0: the session's); open_session: TTL in force;
                              // unavailable: nothing was done, ask again after this (0: at once, elsewhere)
-  std::uint32_t position = 0;     // queued: number of requests before this one
-  HolderInfo holder;              // queued, timed_out, would_deadlock, client_id_in_use
-  std::string message;            // for people: what to do; empty where the status says it all
+  std::uint32_t retry_after_ms = 0;  // overloaded: when it is worth asking again; 0: not known
+  std::uint32_t position = 0;        // queued: number of requests before this one
+  HolderInfo holder;                 // queued, timed_out, would_deadlock, client_id_in_use
+  std::string message;               // for people: what to do; empty where the status says it all
   std::vector<GroupId> moved_to;  // heartbeat, ok: groups to which holds and waits of the session went: they
                                   // live by the client's sessions there
 };

@@ -69,6 +69,12 @@ struct GroupReport {
   std::uint32_t arcs = 0;          // that it owns
   double share_owned = 0;          // of the hash space
   MoveReport move;
+  // Quotas in force: of each client, and of sessions of all. 0: not told.
+  std::uint32_t holds_per_client_max = 0;
+  std::uint32_t waits_per_client_max = 0;
+  std::uint32_t sessions_max = 0;
+  std::uint64_t operations_pending = 0;
+  std::uint64_t operations_refused = 0;  // as overloaded, since this primary leads
   std::string problem;
 };
 

@@ -38,6 +38,8 @@ std::string_view to_string(Status status) {
       return "not primary";
     case Status::stale:
       return "stale";
+    case Status::over_quota:
+      return "over quota";
   }
   return "unknown status";
 }

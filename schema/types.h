@@ -70,6 +70,7 @@ enum class Status : std::uint8_t {
   moved = 13,        // this group does not own the resource's arc (routers follow)
   not_primary = 14,  // this replica does not serve (routers follow)
   stale = 15,        // a repeat of an operation whose answer was acknowledged and forgotten; nothing was done
+  over_quota = 16,   // the client has as many sessions, holds or waits as it may; nothing was done
 };
 
 // Why a hold that is asked for is not there.

@@ -43,6 +43,7 @@ struct Arguments {
   std::string data_dir;
   std::string durability = "memory";
   std::string log_dir;
+  LockTableLimits quotas;
 };
 
 // What was given, checked; the first mistake is thrown for CLI11 to tell.
@@ -100,6 +101,9 @@ ServerOptions digest(const Arguments& arguments) {
   if (node.table.lease_ms_min > node.table.lease_ms_max) {
     throw CLI::ValidationError("--lease-min", "is above --lease-max");
   }
+  node.table.sessions_max = arguments.quotas.sessions_max;
+  node.table.holds_per_client_max = arguments.quotas.holds_per_client_max;
+  node.table.waits_per_client_max = arguments.quotas.waits_per_client_max;
   node.silence_timeout_ms = duration_ms("--silence-timeout", arguments.silence_timeout, 20, 600'000);
   std::string error;
   if (!coordinator::parse_zookeeper_address(arguments.zookeeper, options.zookeeper.address, error)) {
@@ -148,6 +152,15 @@ void add_options(CLI::App& app, Arguments& arguments) {
       ->check(CLI::IsMember({"memory", "fsync"}))
       ->capture_default_str();
   app.add_option("--data-dir", arguments.data_dir, "Folder of this server alone, for --durability fsync");
+  const auto quota = [&](const char* name, std::uint32_t& value, const char* about) {
+    app.add_option(name, value, about)->check(CLI::Range(1, 1'000'000'000))->capture_default_str();
+  };
+  quota("--sessions-max", arguments.quotas.sessions_max,
+        "Quota: sessions in a group. Quotas must be the same on all members of a group");
+  quota("--holds-per-client-max", arguments.quotas.holds_per_client_max,
+        "Quota: locks that a client holds or waits for in a group");
+  quota("--waits-per-client-max", arguments.quotas.waits_per_client_max,
+        "Quota: requests of a client that wait in a group");
   app.add_option("--log-dir", arguments.log_dir,
                  "Directory for log files, beside what goes to standard error")
       ->check(CLI::ExistingDirectory);

@@ -1,42 +1,18 @@
 #include "client/cli/bench.h"
 
 #include <cstdio>
-#include <random>
 #include <thread>
 #include <utility>
 
-#include "client/cli/json_output.h"
+#include "client/cli/bench_tally.h"
 
 namespace dlm::cli {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+using Clock = BenchClock;
 using std::chrono::milliseconds;
 
-std::uint64_t ns_since(Clock::time_point start) {
-  return static_cast<std::uint64_t>(
-      std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start).count());
-}
-
-double seconds_since(Clock::time_point start) {
-  return static_cast<double>(ns_since(start)) / 1e9;
-}
-
 enum class Phase : int { warm_up, measure, stop };
-
-// What one client's I/O thread counts; nobody else touches it until all loops have ended.
-struct Tally {
-  Histogram acquire_ns;
-  Histogram release_ns;
-  std::uint64_t pairs = 0;
-  std::map<std::string, std::uint64_t> errors;
-  std::string first_error;
-
-  void failed(const Error& error) {
-    ++errors[std::string(status_name(error.status))];
-    if (first_error.empty()) first_error = error.describe();
-  }
-};
 
 struct Control {
   std::atomic<Phase> phase = Phase::warm_up;
@@ -120,12 +96,6 @@ class Loop {
   Clock::time_point began_;
   std::atomic<bool> idle_ = true;
 };
-
-std::string run_name() {
-  char text[9];
-  std::snprintf(text, sizeof text, "%08x", std::random_device()());
-  return text;
-}
 
 std::vector<std::string> names_for(const BenchLoad& load, const std::string& run, std::size_t connection,
                                    std::size_t slot, std::size_t loop) {

@@ -1,5 +1,5 @@
 // The load of `dlm bench`, over the public client library: closed loops, many operations in flight, no thread
-// per operation.
+// per operation. (bench_open.h has the load that arrives by the clock.)
 #pragma once
 
 #include <atomic>

@@ -4,10 +4,13 @@
 #include <thread>
 
 #include "client/cli/bench.h"
+#include "client/cli/bench_open.h"
 #include "client/cli/cli.h"
+#include "client/cli/ring_arguments.h"
 #include "client/cli/stop_signals.h"
 #include "client/cli/text_output.h"
 #include "schema/text.h"
+#include "schema/wire/open_files.h"
 
 namespace dlm::cli {
 namespace {
@@ -24,6 +27,7 @@ struct BenchOptions {
   std::uint32_t ttl_ms = kSessionTtlMsDefault;
   HoldLoad hold;
   std::uint32_t hold_ms = 0;
+  OpenLoad open;
 };
 
 struct StopFlag {
@@ -120,6 +124,41 @@ int report_pairs(const Globals& globals, const BenchOptions& options, const Benc
   return number_of(result.pairs > 0 ? ExitCode::ok : ExitCode::unavailable);
 }
 
+int report_open(const Globals& globals, const BenchOptions& options, const OpenResult& result) {
+  const double seconds = result.seconds > 0 ? result.seconds : 1;
+  const auto per_second = [&](std::uint64_t count) {
+    return number(static_cast<double>(count) / seconds, 0);
+  };
+  const auto found = result.errors.find("overloaded");
+  const std::uint64_t refused = found == result.errors.end() ? 0 : found->second;
+  if (globals.json) {
+    print(JsonObject{{"benchmark", "open"},
+                     {"connections", options.connections},
+                     {"rate_per_second", options.open.per_second},
+                     {"in_flight_max", options.open.in_flight_max},
+                     {"resources", options.open.resources},
+                     {"seconds", result.seconds},
+                     {"offered", result.offered},
+                     {"not_started", result.not_started},
+                     {"done", result.done},
+                     {"refused", refused},
+                     {"acquire_us", latencies_json(result.acquire_ns)},
+                     {"release_us", latencies_json(result.release_ns)},
+                     {"errors", errors_json(result.errors)},
+                     {"first_error", result.first_error}});
+  } else {
+    Table table({"MICROSECONDS", "P50", "P99", "P99.9", "MAX"});
+    table.add(latencies_row("acquire", result.acquire_ns));
+    table.add(latencies_row("release", result.release_ns));
+    print("arrivals at " + number(options.open.per_second, 0) + "/s, at most " +
+          std::to_string(options.open.in_flight_max) + " in flight, " + number(result.seconds, 1) +
+          " s\noffered " + per_second(result.offered) + "/s, done " + per_second(result.done) +
+          "/s, refused " + per_second(refused) + "/s, not started " + per_second(result.not_started) +
+          "/s, " + errors_text(result.errors, result.first_error) + table.text());
+  }
+  return number_of(result.done > 0 ? ExitCode::ok : ExitCode::unavailable);
+}
+
 void wait_until_stopped(std::uint32_t ms, const std::atomic<bool>& stopped) {
   auto until = std::chrono::steady_clock::now() + milliseconds(ms);
   while (!stopped && std::chrono::steady_clock::now() < until) std::this_thread::sleep_for(milliseconds(20));
@@ -161,12 +200,15 @@ int run_holds(const Globals& globals, const BenchOptions& options, Clients& clie
 }
 
 int run_bench(const Globals& globals, const BenchOptions& options) {
+  wire::raise_open_files_limit();
   StopSignals signals;
   int code = 0;
   Clients clients = connect_all(globals, options, signals, code);
   if (clients.empty()) return code;
   StopFlag stop(signals);
   if (options.hold.count > 0) return run_holds(globals, options, clients, stop.stopped);
+  if (options.open.per_second > 0)
+    return report_open(globals, options, run_open(clients, options.open, stop.stopped));
   return report_pairs(globals, options, run_pairs(clients, options.load, stop.stopped));
 }
 
@@ -175,6 +217,10 @@ void finish(BenchOptions& options) {
   if (options.contended && options.load.resources == 0) options.load.resources = 1;
   if (options.wait) options.load.wait_ms = *options.wait;
   options.hold.in_flight = options.load.in_flight;
+  options.open.resources = options.load.resources;
+  if (options.wait) options.open.wait_ms = *options.wait;
+  options.open.warm_up_ms = options.load.warm_up_ms;
+  options.open.measured_ms = options.load.measured_ms;
 }
 
 }  // namespace
@@ -184,7 +230,7 @@ void add_bench(CLI::App& app, const Globals& globals, Action& action) {
       app.add_subcommand("bench", "Measure: lock+unlock in closed loops, or many locks held at once");
   auto options = std::make_shared<BenchOptions>();
   command->add_option("--connections", options->connections, "Clients with a connection each; default 1")
-      ->check(CLI::Range(1, 1'000))
+      ->check(CLI::Range(1, 30'000))
       ->type_name("NUMBER");
   command->add_option("--threads", options->threads, "I/O threads that the connections share; default 1")
       ->check(CLI::Range(1, 1'000))
@@ -199,6 +245,17 @@ void add_bench(CLI::App& app, const Globals& globals, Action& action) {
       ->type_name("NUMBER");
   add_duration(*command, "--warm-up", options->load.warm_up_ms, "Not counted, before; default 1s", 0,
                3'600'000);
+  command
+      ->add_option_function<std::string>(
+          "--rate", [options](const std::string& text) { options->open.per_second = parse_rate(text); },
+          "Instead of closed loops: so many lock+unlock pairs arrive by the clock, like 20000/s")
+      ->type_name("NUMBER/s");
+  command
+      ->add_option(
+          "--in-flight-max", options->open.in_flight_max,
+          "With --rate: what arrives while so many are under way is counted and not started; default 10000")
+      ->check(CLI::Range(1, 10'000'000))
+      ->type_name("NUMBER");
   command->add_flag("--contended", options->contended, "All on one name; the same as --resources 1");
   command
       ->add_option("--resources", options->load.resources,
@@ -209,7 +266,8 @@ void add_bench(CLI::App& app, const Globals& globals, Action& action) {
                    "How many acquisitions are shared; default 0")
       ->check(CLI::Range(0, 100))
       ->type_name("NUMBER");
-  add_wait(*command, options->wait, "How long each acquisition waits in line; default: forever");
+  add_wait(*command, options->wait,
+           "How long each acquisition waits in line; default: forever, with --rate 1s");
   add_duration(*command, "--ttl", options->ttl_ms, "TTL of the sessions; default 10s", kLeaseMsMinDefault,
                kWaitForeverMs - 1);
   command
@@ -222,10 +280,13 @@ void add_bench(CLI::App& app, const Globals& globals, Action& action) {
   add_duration(*command, "--detached", options->hold.lease_ms,
                "Take them detached, with this lease; default: session-bound", 1, kWaitForeverMs - 1);
   command->footer(
-      "Latencies are from the call to its callback, in the client. Resources are named bench/...\n"
+      "Latencies are from the call to its callback, in the client; with --rate from the time at which it was "
+      "to be made.\n"
+      "Resources are named bench/...\n"
       "Examples:\n"
       "  dlm bench --connections 1 --in-flight 64\n"
       "  dlm bench --connections 64 --in-flight 1 --json\n"
+      "  dlm bench --rate 20000/s --connections 16 --wait 500ms\n"
       "  dlm bench --contended --connections 8 --in-flight 8\n"
       "  dlm bench --hold-count 1000000 --hold 60s");
   command->callback([options, &globals, &action] {

@@ -24,7 +24,9 @@ std::string_view advice(const Error& error) {
                          : "; check --router or DLM_ROUTERS, and that a router runs (`dlm dev` starts a "
                            "whole service)";
     case Status::overloaded:
-      return "; try again later";
+      return error.retry_after.count() != 0 ? "" : "; try again later";
+    case Status::over_quota:
+      return "; release some first";
     case Status::not_held:
       return error.cause == EndCause::never ? "; check --client, --tag and --token against `dlm inspect`"
                                             : "";
@@ -186,6 +188,7 @@ int fail(const Globals& globals, const Error& error) {
     }
     details["holder"] = std::move(holder);
   }
+  if (error.retry_after.count() != 0) details["retry_after_ms"] = error.retry_after.count();
   details["outcome_unknown"] = error.outcome_unknown;
   details["exit_code"] = number_of(code);
   std::string line = json_line(error_json(status_name(error.status), one_line(error.describe()), details));

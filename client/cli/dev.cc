@@ -54,6 +54,7 @@ void DevCluster::start(Events events) {
     node.id = "s" + std::to_string(i);
     node.groups = groups_up_to(options_.groups + options_.spare_groups);
     node.init_ring = groups_up_to(options_.groups);
+    node.table = options_.quotas;
     if (!options_.data_dir.empty()) node.data_dir = options_.data_dir + "/" + node.id;
     node.table.lease_ms_min = options_.lease_ms_min;
     node.table.lease_ms_max = options_.lease_ms_max;

@@ -29,6 +29,7 @@ struct DevOptions {
   std::uint32_t lease_ms_min = kLeaseMsMinDefault;
   std::uint32_t lease_ms_max = kLeaseMsMaxDefault;
   std::string data_dir;  // of everything, servers with --durability fsync; empty: everything is in memory
+  server::LockTableLimits quotas;  // its leases are those above
 };
 
 // Loop thread only. Without a data folder everything it knows is in memory, and gone with it.

@@ -158,6 +158,17 @@ void add_dev(CLI::App& app, const Globals& globals, Action& action) {
   command->add_option("--durability", arguments->durability, "memory or fsync; default memory")
       ->check(CLI::IsMember({"memory", "fsync"}))
       ->type_name("MODE");
+  const auto quota = [&](const char* name, std::uint32_t& value, const char* about) {
+    command->add_option(name, value, about + std::string("; default ") + std::to_string(value))
+        ->check(CLI::Range(1, 1'000'000'000))
+        ->type_name("NUMBER");
+  };
+  server::LockTableLimits& quotas = arguments->cluster.quotas;
+  quota("--sessions-max", quotas.sessions_max, "Quota: sessions in a group");
+  quota("--holds-per-client-max", quotas.holds_per_client_max,
+        "Quota: locks that a client holds or waits for in a group");
+  quota("--waits-per-client-max", quotas.waits_per_client_max,
+        "Quota: requests of a client that wait in a group");
   command->footer(
       "Without --data-dir nothing is kept: no ZooKeeper, no disk. With --json the line that says it is ready "
       "is "

@@ -18,6 +18,7 @@ ExitCode exit_code_of(Status status) {
       return ExitCode::not_held;
     case Status::unavailable:
     case Status::overloaded:
+    case Status::over_quota:
     case Status::moved:
     case Status::not_primary:
       return ExitCode::unavailable;
@@ -36,7 +37,7 @@ const char* const kExitCodesHelp =
     "  0        done; `dlm lock` otherwise ends with the code of its command\n"
     "  64       wrong usage or an argument outside of a limit; nothing was done\n"
     "  66       not held (never, released or expired), or the session expired\n"
-    "  69       unavailable or overloaded; the outcome may be unknown\n"
+    "  69       unavailable, overloaded or over a quota; the outcome may be unknown\n"
     "  70, 71   a fault of dlm itself; the operating system refused (port in use, ...)\n"
     "  75       contended: timed out, would deadlock, client id in use; dlm ring: the change was taken back\n"
     "  77       permission denied\n"

@@ -53,7 +53,7 @@ std::string hash_text(std::uint64_t hash) {
 }  // namespace
 
 std::string_view status_name(Status status) {
-  constexpr std::array<std::string_view, 16> kNames = {"ok",
+  constexpr std::array<std::string_view, 17> kNames = {"ok",
                                                        "queued",
                                                        "timed_out",
                                                        "cancelled",
@@ -68,7 +68,8 @@ std::string_view status_name(Status status) {
                                                        "permission_denied",
                                                        "moved",
                                                        "not_primary",
-                                                       "stale"};
+                                                       "stale",
+                                                       "over_quota"};
   auto number = static_cast<std::size_t>(status);
   return number < kNames.size() ? kNames[number] : "unknown";
 }
@@ -137,6 +138,12 @@ JsonObject to_json(const GroupReport& group) {
   out["share_owned"] = group.share_owned;
   out["problem"] = printable(group.problem);
   out["move"] = move_json(group.move);
+  if (group.sessions_max == 0) return out;  // its primary told nothing
+  out["limits"] = JsonObject{{"sessions_max", group.sessions_max},
+                             {"holds_per_client_max", group.holds_per_client_max},
+                             {"waits_per_client_max", group.waits_per_client_max}};
+  out["operations_pending"] = group.operations_pending;
+  out["operations_refused"] = group.operations_refused;
   return out;
 }
 

@@ -243,6 +243,29 @@ void append_list_lines(std::string& out, const LockReport& lock) {
   }
 }
 
+namespace {
+
+// Quotas, where a primary tells them, and what it refused: one line for all groups of which it is the same.
+std::string load_text(const ClusterReport& cluster) {
+  std::vector<std::pair<std::string, std::string>> lines;  // what is said of which groups
+  for (const GroupReport& group : cluster.groups) {
+    if (group.sessions_max == 0) continue;
+    std::string says = std::to_string(group.sessions_max) + " sessions; each client " +
+                       std::to_string(group.holds_per_client_max) + " locks, " +
+                       std::to_string(group.waits_per_client_max) +
+                       " waiting; refused as overloaded: " + std::to_string(group.operations_refused);
+    auto same =
+        std::find_if(lines.begin(), lines.end(), [&](const auto& line) { return line.first == says; });
+    if (same == lines.end()) same = lines.insert(lines.end(), {std::move(says), ""});
+    same->second += (same->second.empty() ? "" : ", ") + to_string(group.group);
+  }
+  std::string out = lines.empty() ? "" : "\nAt most\n";
+  for (const auto& [says, groups] : lines) out += "  " + groups + ": " + says + "\n";
+  return out;
+}
+
+}  // namespace
+
 std::string cluster_text(const ClusterReport& cluster, const RingReport* ring) {
   std::string out = "cluster " + printable(cluster.cluster) + ", ring version " +
                     std::to_string(cluster.ring_version) + "\n";
@@ -260,6 +283,7 @@ std::string cluster_text(const ClusterReport& cluster, const RingReport* ring) {
   for (const GroupReport& group : cluster.groups) groups.add(group_row(cluster, group));
   out += groups.text("  ");
 
+  out += load_text(cluster);
   std::vector<std::string> problems = problems_of(cluster, ring);
   out += problems.empty() ? "\nNo problems\n" : "\nProblems\n";
   for (const std::string& problem : problems) out += "  " + problem + "\n";

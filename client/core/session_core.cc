@@ -30,7 +30,7 @@ void Output::clear() {
 }
 
 SessionCore::SessionCore(const CoreOptions& options, std::uint64_t session_base)
-    : options_(options), base_(session_base) {}
+    : options_(options), base_(session_base), random_(session_base | 1) {}
 
 // --- callers
 
@@ -128,11 +128,16 @@ Sequence SessionCore::refuse(Status status, EndCause cause, const char* message,
 
 void SessionCore::cancel(Sequence acquire, std::uint64_t now_ms, Output& out) {
   advance(now_ms, out);
-  auto at = operations_.find(acquire.value);
+  auto renumbered = renumbered_.find(acquire.value);
+  auto at = operations_.find(renumbered == renumbered_.end() ? acquire.value : renumbered->second.value);
   if (at == operations_.end()) return;
   Pending& op = *at->second;
   if (op.kind != OperationKind::acquire || !op.caller || op.cancelling) return;
   op.cancelling = true;
+  if (is_put_off(op) && !op.doubted) {
+    complete_error(op, Status::cancelled, "", false, out);
+    return finish(op.sequence);
+  }
   if (op.first_sent_ms == 0 || op.stage == Stage::granted) {
     complete_error(op, Status::cancelled, "", false, out);
     withdraw(op, now_ms, out);
@@ -192,7 +197,12 @@ std::uint64_t SessionCore::due_ms(const Pending& op) const {
   if (op.retry_at_ms != 0) at = std::min(at, op.retry_at_ms);
   if (op.give_up_at_ms != 0) at = std::min(at, op.give_up_at_ms);
   if (!op.caller) return at;
-  if (op.stage == Stage::pending) return std::min(at, op.submitted_ms + op.timeout_ms);
+  if (is_put_off(op)) return std::min(at, overload_end_ms(op));
+  if (op.stage == Stage::pending) {
+    at = std::min(at, op.submitted_ms + op.timeout_ms);
+    const bool waits = op.overload && op.kind == OperationKind::acquire && op.wait_ms != 0;
+    return waits && op.wait_until_ms != kNever ? std::min(at, op.wait_until_ms + kWaitGraceMs) : at;
+  }
   if (op.stage != Stage::queued) return at;
   if (op.wait_ms != kWaitForeverMs) at = std::min(at, op.queued_ms + op.wait_ms + kWaitGraceMs);
   if (!connected_) at = std::min(at, std::max(disconnected_ms_, op.queued_ms) + op.timeout_ms);
@@ -216,6 +226,7 @@ void SessionCore::arm(Pending& op) {
 void SessionCore::due(Pending& op, std::uint64_t now_ms, Output& out) {
   if (op.retry_at_ms != 0 && op.retry_at_ms <= now_ms) {
     op.retry_at_ms = 0;
+    begin_again(op, now_ms);
     send(op, now_ms, out);
   }
   if (due_ms(op) <= now_ms) {
@@ -227,6 +238,7 @@ void SessionCore::due(Pending& op, std::uint64_t now_ms, Output& out) {
 
 // The caller of `op` has waited long enough, or its outcome can no longer be found out.
 void SessionCore::give_up(Pending& op, Output& out, std::uint64_t now_ms) {
+  if (is_put_off(op)) return give_up_refused(op, now_ms, out);
   bool sent = op.first_sent_ms != 0;
   op.give_up_at_ms = 0;
   std::string why = !connected_ ? unreachable_why_
@@ -313,9 +325,10 @@ SessionCore::Pending& SessionCore::make(OperationKind kind, const Operation& vie
   }
   op->kind = kind;
   op->lease = view.lease;
-  op->sequence = window_.take();
+  op->sequence = op->name = window_.take();
   op->timeout_ms = options_.request_timeout_ms;
   op->wait_ms = view.wait_ms;
+  op->wait_until_ms = view.wait_ms == kWaitForeverMs ? kNever : now_ms + view.wait_ms;
   op->submitted_ms = now_ms;
   Operation named = view;
   named.kind = kind;
@@ -328,6 +341,7 @@ SessionCore::Pending& SessionCore::make(OperationKind kind, const Operation& vie
 
 void SessionCore::send(Pending& op, std::uint64_t now_ms, Output& out) {
   if (!connected_) return;
+  if (op.renumber) renumber(op);
   if (op.first_sent_ms == 0) op.first_sent_ms = std::max<std::uint64_t>(1, now_ms);
   if (!op.unanswered) {
     expect_answer(now_ms);
@@ -346,6 +360,7 @@ void SessionCore::finish(Sequence sequence) {
   // more.
   window_.answered(sequence);
   if (op.stage == Stage::granted) --ungranted_;
+  if (op.name != op.sequence) renumbered_.erase(op.name.value);
   if (op.helper) {
     if (auto helper = operations_.find(op.helper.value); helper != operations_.end()) {
       helper->second->subject = Sequence();
@@ -399,7 +414,7 @@ void SessionCore::connected(std::uint64_t now_ms, Output& out) {
       give_up(op, out, now_ms);
     } else if (op.stage == Stage::withdrawn) {
       cancel_unless_under_way(op, now_ms, out);
-    } else if (op.stage != Stage::granted) {
+    } else if (op.stage != Stage::granted && !is_put_off(op)) {
       op.retry_at_ms = 0;
       if (!op.unanswered) send(op, now_ms, out);
     }
@@ -420,6 +435,7 @@ void SessionCore::disconnected(const std::string& why, std::uint64_t now_ms, Out
   unanswered_ = 0;
   if (first) {
     for (auto& entry : operations_) {
+      entry.second->doubted = entry.second->doubted || entry.second->unanswered;
       entry.second->unanswered = false;
       arm(*entry.second);
     }
@@ -456,6 +472,7 @@ std::optional<Operation> SessionCore::operation(Sequence sequence, std::uint64_t
   const Pending& op = *at->second;
   Operation view = op.owned.view();
   view.deadline_ms = op.timeout_ms;
+  view.wait_ms = op.wait_ms;
   if (op.caller && op.stage == Stage::pending) {
     // A little less for the routers, whose refusal knows the reason and is to come before the caller's time
     // is over.

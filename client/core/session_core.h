@@ -196,6 +196,7 @@ class SessionCore {
     OperationKind kind = OperationKind::acquire;
     LeaseKind lease = LeaseKind::session;
     Sequence sequence;
+    Sequence name;  // by which its caller knows it: its first sequence
     Stage stage = Stage::pending;
     bool caller = false;  // somebody waits for the Completion
     bool handle = false;
@@ -204,6 +205,12 @@ class SessionCore {
     bool unanswered = false;  // sent on this connection, nothing came for it yet
     bool again = false;       // in the background: asked anew, as the session that it was sent in has ended
     bool search = false;      // renewal: asks where `hold` is, and gives it no lease
+    bool doubted = false;   // a connection was lost on which it was unanswered: a refusal does not tell that
+                            // nothing was done
+    bool renumber = false;  // its sequence was refused and is through: it is sent again under another
+    std::uint32_t refusals = 0;       // as overloaded, in a row
+    std::optional<Answer> overload;   // the last of them
+    std::uint64_t wait_until_ms = 0;  // acquire that waits: until when; kNever: for ever
     std::uint32_t timeout_ms = 0;
     std::uint32_t wait_ms = 0;
     std::uint64_t submitted_ms = 0;
@@ -291,6 +298,18 @@ class SessionCore {
   void session_refused(const Answer& answer, std::uint64_t now_ms, Output& out);
   void settle_grants(std::uint64_t now_ms, Output& out);
 
+  // session_core_overload.cc: what was refused as overloaded
+  std::uint64_t pause_ms(std::uint32_t refusals, std::uint32_t retry_after_ms);
+  bool ask_again_later(Pending& op, const Answer& answer, std::uint64_t now_ms);
+  std::uint64_t overload_end_ms(const Pending& op) const;
+  static bool is_put_off(const Pending& op) {
+    return op.overload && op.retry_at_ms != 0 && op.stage == Stage::pending && op.caller;
+  }
+  void begin_again(Pending& op, std::uint64_t now_ms);
+  void is_through(Pending& op);
+  void renumber(Pending& op);
+  void give_up_refused(Pending& op, std::uint64_t now_ms, Output& out);
+
   // session_core_terms.cc: what holds live by, and what becomes of it when they move
   void expire_terms(std::uint64_t now_ms, Output& out);
   void renewed(GroupSession& session, const SessionNotice& notice, std::uint64_t now_ms, Output& out);
@@ -333,9 +352,11 @@ class SessionCore {
 
   CoreOptions options_;
   std::uint64_t base_;
+  std::uint64_t random_;  // xorshift64; seeded by the base, which is random
   Sessions sessions_;
   AnswerWindow window_;
   boost::unordered_flat_map<std::uint64_t, std::unique_ptr<Pending>> operations_;  // by sequence
+  boost::unordered_flat_map<std::uint64_t, Sequence> renumbered_;                  // by name
   std::vector<std::unique_ptr<Pending>> spare_;  // recycled, strings and all
   DeadlineQueue deadlines_;                      // of operations, by sequence
   boost::unordered_flat_map<std::uint64_t, HoldRecord> holds_;

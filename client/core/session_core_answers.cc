@@ -126,7 +126,7 @@ void SessionCore::acquire_answered(Pending& op, const Answer& answer, std::uint6
     if (op.queued_ms == 0) op.queued_ms = std::max<std::uint64_t>(1, now_ms);
     op.holder = answer.holder;
     arm(op);
-    out.queued.push_back({op.sequence, answer.position, answer.group, answer.holder});
+    out.queued.push_back({op.name, answer.position, answer.group, answer.holder});
     return;
   }
   if (answer.status == Status::ok) {
@@ -163,14 +163,17 @@ void SessionCore::acquire_answered(Pending& op, const Answer& answer, std::uint6
     withdraw(op, now_ms, out);
     return;
   }
+  if (!unwanted && ask_again_later(op, answer, now_ms)) return;
   // A session that is over in the group that said so; but the wait may have gone to another one before.
   const bool elsewhere = answer.status == Status::session_expired && sessions_.any_open();
   if (unwanted) {
     if (elsewhere) return cancel_unless_under_way(op, now_ms, out);
     complete_error(op, Status::cancelled, "", false, out);
   } else {
-    complete(op, answer, answer.status == Status::stale, out);
-    if (elsewhere) return withdraw(op, now_ms, out);
+    const bool unknown = answer.status == Status::stale ||
+                         (answer.status == Status::overloaded && (op.doubted || op.doubtful));
+    complete(op, answer, unknown, out);
+    if (elsewhere || (unknown && answer.status == Status::overloaded)) return withdraw(op, now_ms, out);
   }
   finish(op.sequence);
 }
@@ -202,7 +205,7 @@ void SessionCore::granted(Pending& op, std::uint64_t now_ms, Output& out) {
     return;
   }
   Completion completion;
-  completion.sequence = op.sequence;
+  completion.sequence = op.name;
   completion.answer = grant;
   add_hold(op, grant, term, completion, out);
   op.caller = false;
@@ -249,9 +252,10 @@ void SessionCore::cancel_answered(Pending& op, const Answer& answer, std::uint64
 }
 
 void SessionCore::release_answered(Pending& op, const Answer& answer, std::uint64_t now_ms, Output& out) {
-  if (no_way(answer.status) || (!op.caller && answer.status == Status::overloaded)) {
+  if (ask_again_later(op, answer, now_ms)) return;
+  if (no_way(answer.status) || answer.status == Status::overloaded) {
     Answer told = answer;
-    told.status = Status::unavailable;
+    if (no_way(answer.status)) told.status = Status::unavailable;
     complete(op, std::move(told), true, out);
     retry_later(op, answer, now_ms);
     return;
@@ -268,6 +272,7 @@ void SessionCore::release_answered(Pending& op, const Answer& answer, std::uint6
 void SessionCore::renew_answered(Pending& op, const Answer& answer, std::uint64_t now_ms, Output& out) {
   if (op.subject) return renewed_for_grant(op, answer, now_ms, out);
   if (op.search) return search_answered(op, answer, now_ms, out);
+  if (ask_again_later(op, answer, now_ms)) return;
   auto held = holds_.find(op.hold.value);
   if (op.hold && held != holds_.end()) {
     switch (answer.status) {
@@ -328,7 +333,9 @@ void SessionCore::renewed_for_grant(Pending& renewal, const Answer& answer, std:
 
 bool SessionCore::retry_later(Pending& op, const Answer& answer, std::uint64_t now_ms) {
   if (!no_way(answer.status) && answer.status != Status::overloaded) return false;
-  op.retry_at_ms = now_ms + kRetryMs;
+  const bool overloaded = answer.status == Status::overloaded;
+  if (overloaded && op.kind != OperationKind::renew) is_through(op);
+  op.retry_at_ms = now_ms + (overloaded ? pause_ms(op.refusals++, answer.retry_after_ms) : kRetryMs);
   arm(op);
   return true;
 }
@@ -390,7 +397,7 @@ void SessionCore::complete(Pending& op, Answer answer, bool outcome_unknown, Out
   if (!op.caller) return;
   op.caller = false;
   Completion& completion = out.completions.emplace_back();
-  completion.sequence = op.sequence;
+  completion.sequence = op.name;
   completion.answer = std::move(answer);
   completion.outcome_unknown = outcome_unknown;
 }
@@ -399,7 +406,7 @@ void SessionCore::complete_error(Pending& op, Status status, const std::string& 
                                  Output& out) {
   if (!op.caller) return;
   Answer answer;
-  answer.sequence = op.sequence;
+  answer.sequence = op.name;
   answer.status = status;
   answer.group = op.group;
   answer.message = message;

@@ -113,10 +113,12 @@ void SessionCore::end_session(GroupSession& session, const std::string& message,
       bool waits_elsewhere = may_have_moved && (op.kind == OperationKind::acquire || op.subject);
       end_operation(op, message, elsewhere || waits_elsewhere, now_ms, out);
     } else if ((!op.group || op.group == group) && op.caller && op.first_sent_ms != 0 &&
-               op.stage == Stage::pending && op.kind != OperationKind::renew) {
+               op.stage == Stage::pending && op.kind != OperationKind::renew &&
+               (op.doubted || !is_put_off(op))) {
       // It may have been for this group, and done under the session that is over: never to be sent again
       // under the next. Over this connection its answer may still come.
       op.doubtful = true;
+      op.retry_at_ms = 0;
       op.give_up_at_ms = now_ms + kDoubtMs;
       arm(op);
     }

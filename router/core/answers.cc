@@ -25,6 +25,7 @@ void RouterCore::State::submitted(CallId id, std::vector<Answer>&& answers, Time
   Call* found = find_call(id, group);
   if (found == nullptr) return;  // withdrawn: its operations went elsewhere, where they get the same answers
   Call call = std::move(*found);
+  group->rate.served(call.operations.size() + call.internals.size(), now - call.sent_at);
   group->calls.erase(group->calls.begin() + (found - group->calls.data()));
   Verdict verdict;
   verdict.now = now;
@@ -176,6 +177,9 @@ void RouterCore::State::undo(Group& group, const Internal& internal) {
 
 void RouterCore::State::operation_answer(Group& group, Pending& pending, Answer&& answer, Verdict& verdict) {
   if (!answer.group) answer.group = group.id;
+  // It may have been executed when it was sent before, which a refusal at the door does not tell.
+  const bool unsure = answer.status == Status::overloaded && (pending.sent_again || pending.sent_before);
+  if (unsure) return put_off(group, pending, answer, std::max(answer.retry_after_ms, 1U), verdict.now);
   switch (reaction_to(answer)) {
     case Reaction::answer:
       if (answer.status == Status::session_expired) {
@@ -200,7 +204,7 @@ void RouterCore::State::operation_answer(Group& group, Pending& pending, Answer&
       verdict.trouble = words_of(answer);
       return;
     case Reaction::put_off:
-      return put_off(group, pending, answer, verdict.now);
+      return put_off(group, pending, answer, answer.ttl_ms, verdict.now);
     case Reaction::reroute:
       return moved(group, pending, verdict);
     case Reaction::open_session:
@@ -210,12 +214,13 @@ void RouterCore::State::operation_answer(Group& group, Pending& pending, Answer&
 
 // Its group is well and says when it is worth asking again. Asked a little more often than that, as its next
 // primary may think otherwise.
-void RouterCore::State::put_off(Group& group, Pending& pending, const Answer& refusal, TimeMs now) {
+void RouterCore::State::put_off(Group& group, Pending& pending, const Answer& refusal, std::uint32_t retry_ms,
+                                TimeMs now) {
   group.put_off_why = refusal.message;
   pending.put_off = true;
   pending.moved = 0;
   pending.moved_by = kNone;
-  park(pending, now + std::min(refusal.ttl_ms, options_.put_off_max_ms));
+  park(pending, now + std::min(retry_ms, options_.put_off_max_ms));
 }
 
 void RouterCore::State::session_unknown(Group& group, Pending& pending, Answer&& answer, Verdict& verdict) {
@@ -225,10 +230,11 @@ void RouterCore::State::session_unknown(Group& group, Pending& pending, Answer&&
     answer.status = refused->second.status;
     answer.holder = refused->second.holder;
     answer.message = refused->second.message;
+    answer.retry_after_ms = refused->second.retry_after_ms;
     return finish(pending, std::move(answer));
   }
   if (auto later = verdict.put_off.find(connection.slot); later != verdict.put_off.end())
-    return put_off(group, pending, later->second, verdict.now);
+    return put_off(group, pending, later->second, later->second.ttl_ms, verdict.now);
   const bool current = session_of(connection.base, session.generation) == pending.op.session;
   if (current && (session.state == SessionState::none || session.state == SessionState::opening)) {
     // Not opened yet, as far as this connection knows.

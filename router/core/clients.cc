@@ -153,7 +153,9 @@ void RouterCore::State::operations(ConnectionId id, Sequence acked_below, std::s
   connection->acked_below = std::max(connection->acked_below, acked_below);
   for (const Operation& op : list) {
     if (!check(*connection, op)) continue;
-    Pending* pending = pending_.add(connection->base, op, coordinator::hash_of(op.resource));
+    const std::uint64_t hash = coordinator::hash_of(op.resource);
+    if (!admit(*connection, op, hash, now)) continue;
+    Pending* pending = pending_.add(connection->base, op, hash);
     if (pending == nullptr) continue;
     pending->connection = connection->slot;
     pending->next = connection->first_pending;
@@ -194,16 +196,6 @@ bool RouterCore::State::check(Connection& connection, const Operation& op) {
   if (op.client_id.size() > kClientIdBytesMax) {
     return refused("a client id has at most " + std::to_string(kClientIdBytesMax) + " bytes, not " +
                    std::to_string(op.client_id.size()));
-  }
-  if (connection.pending >= options_.pending_per_connection_max || pending_.size() >= options_.pending_max) {
-    if (pending_.find(connection.base, op.sequence) != kNone) return false;  // a repeat takes no room
-    const bool own = connection.pending >= options_.pending_per_connection_max;
-    refuse_operation(connection, op, Status::overloaded,
-                     own ? "this connection has its limit of " +
-                               std::to_string(options_.pending_per_connection_max) + " unanswered operations"
-                         : "this router has its limit of " + std::to_string(options_.pending_max) +
-                               " unanswered operations: try another router");
-    return false;
   }
   return true;
 }

@@ -1,6 +1,11 @@
 #include "router/core/pending.h"
 
 namespace dlm::router {
+namespace {
+
+constexpr std::size_t kKeptCapacity = 256;  // of a free slot's string
+
+}  // namespace
 
 Pending* PendingTable::add(std::uint64_t base, const Operation& op, std::uint64_t hash) {
   const std::uint32_t slot = free_.empty() ? static_cast<std::uint32_t>(slots_.size()) : free_.back();
@@ -16,6 +21,7 @@ Pending* PendingTable::add(std::uint64_t base, const Operation& op, std::uint64_
   pending.bytes.assign(op.resource);
   pending.bytes.append(op.owner_tag);
   pending.bytes.append(op.client_id);
+  string_bytes_ += pending.bytes.size();
   pending.resource_bytes = static_cast<std::uint16_t>(op.resource.size());
   pending.tag_bytes = static_cast<std::uint16_t>(op.owner_tag.size());
   pending.client_id_bytes = static_cast<std::uint16_t>(op.client_id.size());
@@ -31,13 +37,15 @@ Pending* PendingTable::add(std::uint64_t base, const Operation& op, std::uint64_
   pending.told_in = pending.moved_by = kNone;
   pending.state = PendingState::parked;
   pending.moved = 0;
-  pending.sent = pending.sent_before = pending.put_off = pending.in_line = false;
+  pending.sent = pending.sent_again = pending.sent_before = pending.put_off = pending.in_line = false;
   return &pending;
 }
 
 void PendingTable::remove(std::uint32_t slot) {
   Pending& pending = slots_[slot];
   index_.erase(Key{pending.base, pending.op.sequence.value});
+  string_bytes_ -= pending.bytes.size();
+  if (pending.bytes.capacity() > kKeptCapacity) pending.bytes = {};
   pending.state = PendingState::free;
   free_.push_back(slot);
 }

@@ -52,6 +52,7 @@ struct Pending {
   PendingState state = PendingState::free;
   std::uint8_t moved = 0;    // how often in a row it was answered that its arc is elsewhere
   bool sent = false;         // its group may have executed it
+  bool sent_again = false;   // likewise, before it was sent last: the answer to that is not the whole story
   bool sent_before = false;  // an earlier group may have, which can't be asked any more
   bool put_off = false;      // its group put it off the last time it was asked
   bool in_line = false;      // parked with others of its resource: see Line
@@ -85,6 +86,9 @@ class PendingTable {
     return pending.arrival == ref.arrival && pending.state != PendingState::free ? &pending : nullptr;
   }
   std::size_t size() const { return index_.size(); }
+  // What the operations take in memory, about. Free slots keep little; there are no more than there once were
+  // operations.
+  std::size_t bytes() const { return index_.size() * kSlotBytes + string_bytes_; }
   // All slots, free ones too: for the rare walks over everything.
   std::deque<Pending>& slots() { return slots_; }
 
@@ -107,7 +111,10 @@ class PendingTable {
     }
   };
 
+  static constexpr std::size_t kSlotBytes = sizeof(Pending) + 2 * (sizeof(Key) + sizeof(std::uint32_t));
+
   std::deque<Pending> slots_;
+  std::size_t string_bytes_ = 0;
   std::vector<std::uint32_t> free_;
   boost::unordered_flat_map<Key, std::uint32_t, KeyHash> index_;
   std::uint64_t arrivals_ = 0;

@@ -84,37 +84,35 @@ Group* RouterCore::State::assign(Pending& pending) {
 void RouterCore::State::place(Pending& pending) {
   Group* group = assign(pending);
   if (group == nullptr) return;
-  if (group->waiting.size() - group->head > 2 * pending_.size() + kSlack) {
+  Lane& lane = group->lane_of(pending.op.kind);
+  if (lane.size() > 2 * pending_.size() + kSlack) {
     // Nothing leaves, and what waited ended: only its places are left.
-    std::erase_if(group->waiting, [&](const PendingRef& ref) {
-      const Pending* waiting = pending_.get(ref);
-      return waiting == nullptr || waiting->state != PendingState::waiting || waiting->group != group->index;
-    });
-    group->head = 0;
+    lane.clean([&](const PendingRef& ref) { return !waits_in(*group, pending_.get(ref)); });
   }
-  group->waiting.push_back({pending.slot, pending.arrival});
+  lane.push({pending.slot, pending.arrival});
 }
 
 void RouterCore::State::place_again(std::vector<PendingRef>& back) {
   if (back.empty()) return;
-  std::map<std::uint32_t, std::vector<PendingRef>> of_group;
+  struct Lanes {
+    std::vector<PendingRef> urgent;
+    std::vector<PendingRef> acquires;
+  };
+  std::map<std::uint32_t, Lanes> of_group;
   for (const PendingRef& ref : back) {
     Pending* pending = pending_.get(ref);
     if (pending == nullptr) continue;
     pending->state = PendingState::parked;
-    if (const Group* group = assign(*pending)) of_group[group->index].push_back(ref);
+    const Group* group = assign(*pending);
+    if (group == nullptr) continue;
+    Lanes& lanes = of_group[group->index];
+    (is_urgent(pending->op.kind) ? lanes.urgent : lanes.acquires).push_back(ref);
   }
-  for (auto& [index, refs] : of_group) enqueue(groups_[index], refs);
+  for (auto& [index, lanes] : of_group) {
+    if (!lanes.urgent.empty()) groups_[index].urgent.merge(lanes.urgent);
+    if (!lanes.acquires.empty()) groups_[index].acquires.merge(lanes.acquires);
+  }
   back.clear();
-}
-
-void RouterCore::State::enqueue(Group& group, std::vector<PendingRef>& back) {
-  back.insert(back.end(), group.waiting.begin() + static_cast<std::ptrdiff_t>(group.head),
-              group.waiting.end());
-  std::sort(back.begin(), back.end(),
-            [](const PendingRef& a, const PendingRef& b) { return a.arrival < b.arrival; });
-  group.waiting.swap(back);
-  group.head = 0;
 }
 
 void RouterCore::State::follow_ring() {

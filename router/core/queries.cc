@@ -60,6 +60,11 @@ void RouterCore::State::query(ConnectionId id, std::uint64_t number, std::uint32
                                            std::to_string(options_.queries_per_connection_max) +
                                            " unanswered queries");
   }
+  if (queries_.size() >= options_.queries_max) {
+    return refused(Status::overloaded, "this router has its limit of " +
+                                           std::to_string(options_.queries_max) +
+                                           " unanswered queries: try another router");
+  }
   if (query.resource.size() > kResourceBytesMax) {
     return refused(Status::invalid_argument, "a resource name has at most " +
                                                  std::to_string(kResourceBytesMax) + " bytes, not " +

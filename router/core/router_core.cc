@@ -22,6 +22,12 @@ void RouterCore::State::turn(TimeMs now, RouterOutput& output) {
   output.clear();
   for (std::uint32_t slot : freeing_) free_slot(connections_[slot]);
   freeing_.clear();
+  for (ConnectionId id : std::exchange(bulky_, {})) {
+    Connection* connection = get(id);
+    if (connection == nullptr || !connection->delivered) continue;
+    connection->notices = {};
+    connection->answers = {};
+  }
 
   expire_clients(now);
   for (Group& group : groups_) time_out_calls(group, now, output);
@@ -39,6 +45,8 @@ void RouterCore::State::turn(TimeMs now, RouterOutput& output) {
   freeing_.swap(retired_);
 }
 
+// What was told is let go in the next turn, unless it is little: thousands of connections would keep as much
+// as each was ever told at once.
 void RouterCore::State::deliver(RouterOutput& output) {
   for (ConnectionId id : dirty_) {
     Connection& connection = connections_[static_cast<std::uint32_t>(id.value)];
@@ -46,6 +54,7 @@ void RouterCore::State::deliver(RouterOutput& output) {
     if (connection.id() != id || connection.phase == Phase::free) continue;
     connection.dirty = false;
     connection.delivered = true;
+    if (connection.answers.size() > kKeptAnswers) bulky_.push_back(id);
     output.batches.push_back({id, connection.notices, connection.answers});
   }
   dirty_.clear();
@@ -55,12 +64,13 @@ void RouterCore::State::deliver(RouterOutput& output) {
 }
 
 TimeMs RouterCore::State::next_turn(const Group& group) const {
-  TimeMs next = std::min(group.deadline, ask_backups_at(group));
+  const TimeMs look = group.deadline == kNever ? kNever : std::max(group.deadline, group.looked_at + kLookMs);
+  TimeMs next = std::min(look, ask_backups_at(group));
   for (const Call& call : group.calls) next = std::min(next, call.sent_at + options_.submit_timeout_ms);
   if (group.calls.size() >= options_.calls_per_group_max || !group.server) return next;
   auto server = servers_.find(group.server);
   if (server == servers_.end() || !server->second.up) return next;
-  if (group.head < group.waiting.size() || (!group.closes.empty() && group.calls.empty()))
+  if (group.waits() != 0 || (!group.closes.empty() && group.calls.empty()))
     return std::min(next, group.retry_at);
   if (!group.beats.empty()) next = std::min(next, std::max(group.retry_at, group.beats_at));
   return next;

@@ -39,9 +39,15 @@ using CallId = StrongInt<struct CallTag, std::uint64_t>;
 
 struct RouterOptions {
   std::size_t connections_max = 16'384;
-  std::size_t pending_per_connection_max = 65'536;  // operations without a final answer, queued ones included
-  std::size_t pending_max = 1u << 20;
+  std::size_t pending_per_connection_max =
+      131'072;                         // operations without a final answer, queued ones included
+  std::size_t pending_max = 1u << 20;  // an eighth more for what is no acquire, in each of these
+  std::size_t pending_bytes_max = 512u << 20;
+  // Beyond this an acquire is not taken into the queue of its group: how long it would wait there, by how
+  // fast the group has served.
+  std::uint32_t queue_ms_max = 500;
   std::size_t queries_per_connection_max = 64;
+  std::size_t queries_max = 1'024;
   std::uint32_t calls_per_group_max = 1;  // submits out at a time; more arrives collects meanwhile
   std::size_t submit_operations_max = 8'192;
   std::size_t submit_bytes_max = 4u << 20;  // of operations' strings
@@ -182,7 +188,9 @@ struct RouterOutput {
 struct RouterStats {
   std::size_t connections = 0;
   std::size_t pending = 0;
+  std::size_t pending_bytes = 0;
   std::size_t queries = 0;
+  std::uint64_t refused = 0;  // operations, as overloaded, since the start
 };
 
 class RouterCore {

@@ -11,9 +11,11 @@
 #include <variant>
 #include <vector>
 
+#include "router/core/lane.h"
 #include "router/core/pending.h"
 #include "router/core/router_core.h"
 #include "router/core/routes.h"
+#include "schema/service_rate.h"
 
 namespace dlm::router {
 
@@ -88,22 +90,35 @@ struct Call {
 struct Group {
   GroupId id;
   std::uint32_t index = 0;
-  ServerId server;                  // of the configuration's primary; none: there is none
-  std::vector<PendingRef> waiting;  // from `head`, in order of arrival; may name slots whose use is over
-  std::size_t head = 0;
+  ServerId server;  // of the configuration's primary; none: there is none
+  Lane urgent;      // waits to be sent: what is no acquire
+  Lane acquires;    // likewise; behind the other when they do not all fit into a submit
+  ServiceRate rate;
   std::vector<ConnectionId> beats;
   std::vector<ConnectionId> closes;
   std::vector<Call> calls;
   TimeMs retry_at = 0;
   std::uint32_t pause_ms = 0;
-  TimeMs deadline = kNever;   // not later than the earliest of what waits or is in flight
-  TimeMs beats_at = 0;        // when heartbeats alone may leave
+  TimeMs deadline =
+      kNever;            // when what waits or is in flight is to be looked at for deadlines that have passed
+  TimeMs looked_at = 0;  // when that was done last
+  TimeMs beats_at = 0;   // when heartbeats alone may leave
   TimeMs ask_backups_at = 0;  // not before
   bool troubled = false;
   TimeMs troubled_since = 0;
   std::string trouble;
   std::string put_off_why;  // the latest such refusal
+
+  std::size_t waits() const { return urgent.size() + acquires.size(); }
+  std::size_t in_flight() const;
+  Lane& lane_of(OperationKind kind);
 };
+
+// Goes before acquires: it gives back, keeps alive or withdraws something.
+bool is_urgent(OperationKind kind);
+inline Lane& Group::lane_of(OperationKind kind) {
+  return is_urgent(kind) ? urgent : acquires;
+}
 
 // When something parked is to be looked at; it may have left by then.
 struct Parked {
@@ -150,6 +165,8 @@ struct Assembly {
   std::size_t parts_left = 0;
 };
 
+inline constexpr TimeMs kLookMs = 20;  // for deadlines that have passed, in a group: at least so far apart
+inline constexpr std::size_t kKeptAnswers = 16;  // the memory of so many is kept for the next time
 inline constexpr const char* kNoView = "this router has not reached the coordinator yet";
 QueryReport refusal(Status status, std::string message);
 
@@ -188,7 +205,8 @@ class RouterCore::State {
   TimeMs next_turn() const;
   const Routes& routes() const { return routes_; }
   RouterStats stats() const {
-    return {connections_.size() - free_connections_.size(), pending_.size(), queries_.size()};
+    return {connections_.size() - free_connections_.size(), pending_.size(), pending_.bytes(),
+            queries_.size(), refused_};
   }
 
  private:
@@ -221,6 +239,11 @@ class RouterCore::State {
   bool check(Connection& connection, const Operation& op);
   void expire_clients(TimeMs now);
 
+  // --- admission.cc ---
+  bool waits_too_long(const Group& group, const Connection& connection, const Operation& op) const;
+  // Whether there is room for an operation from a client; else it is answered "overloaded".
+  bool admit(Connection& connection, const Operation& op, std::uint64_t hash, TimeMs now);
+
   // --- groups.cc ---
   Group* group_of(GroupId id);  // null: not of this cluster
   Group& add_group(GroupId id, TimeMs now);
@@ -247,7 +270,6 @@ class RouterCore::State {
   Group* assign(Pending& pending);
   void place(Pending& pending);                     // in its group's queue, or parked; may answer at once
   void place_again(std::vector<PendingRef>& back);  // likewise, in the order in which they arrived
-  void enqueue(Group& group, std::vector<PendingRef>& back);
   void park(Pending& pending, TimeMs retry_at);
   void stand_in_line(Pending& pending, TimeMs retry_at);
   void leave_line(Pending& pending);
@@ -259,6 +281,7 @@ class RouterCore::State {
   // --- sending.cc ---
   void expire_group(Group& group, TimeMs now);
   void expire(Pending& pending, TimeMs now);
+  void turn_away(Group& group, Pending& pending, TimeMs now);
   std::string describe(const Group& group, TimeMs now) const;
   std::string describe_loss(GroupId group) const;  // empty: some of its in-sync set lives
   void time_out_calls(Group& group, TimeMs now, RouterOutput& output);
@@ -266,7 +289,9 @@ class RouterCore::State {
   TimeMs ask_backups_at(const Group& group) const;
   void ask_backups(Group& group, TimeMs now, RouterOutput& output);
   void send(Group& group, TimeMs now, RouterOutput& output);
-  void take_operations(Group& group, Call& call, Submit& submit);
+  Lane* next_lane(Group& group, bool all_fit, TimeMs now);
+  bool waits_in(const Group& group, const Pending* pending) const;
+  void take_operations(Group& group, TimeMs now, Call& call, Submit& submit);
   void take_beats(Group& group, Call& call, Submit& submit);
   void take_closes(Group& group, Call& call, Submit& submit);
 
@@ -274,7 +299,7 @@ class RouterCore::State {
   void internal_answers(Group& group, const Call& call, std::vector<Answer>& answers, Verdict& verdict);
   void internal_answer(Group& group, const Internal& internal, Answer& answer, Verdict& verdict);
   void operation_answer(Group& group, Pending& pending, Answer&& answer, Verdict& verdict);
-  void put_off(Group& group, Pending& pending, const Answer& refusal, TimeMs now);
+  void put_off(Group& group, Pending& pending, const Answer& refusal, std::uint32_t retry_ms, TimeMs now);
   void session_unknown(Group& group, Pending& pending, Answer&& answer, Verdict& verdict);
   void end_session(Group& group, Connection& connection, std::uint32_t generation, std::uint64_t cause,
                    std::vector<PendingRef>& back);
@@ -333,8 +358,10 @@ class RouterCore::State {
   // turn after.
   std::vector<std::uint32_t> retired_;
   std::vector<std::uint32_t> freeing_;
+  std::vector<ConnectionId> bulky_;  // were told much in the last turn
 
   PendingTable pending_;
+  std::uint64_t refused_ = 0;                             // operations, as overloaded
   std::vector<Parked> parked_;                            // a heap, the earliest in front
   boost::unordered_flat_map<std::uint64_t, Line> lines_;  // by the hash of the resource
 

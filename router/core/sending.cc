@@ -40,10 +40,26 @@ std::string RouterCore::State::describe_loss(GroupId id) const {
   return coordinator::describe(coordinator::total_loss(config, alive), config);
 }
 
+// Its group is well and has so much to do that it did not come to it.
+void RouterCore::State::turn_away(Group& group, Pending& pending, TimeMs now) {
+  Answer answer;
+  answer.session = pending.op.session;
+  answer.sequence = pending.op.sequence;
+  answer.status = Status::overloaded;
+  answer.group = group.id;
+  answer.message = to_string(group.id) + " did not come to it in time; nothing was done";
+  answer.retry_after_ms = group.rate.turn_away(group.waits(), now);
+  ++refused_;
+  finish(pending, std::move(answer));
+}
+
 void RouterCore::State::expire(Pending& pending, TimeMs now) {
   std::string message;
   if (pending.group != kNone) {
-    const Group& group = groups_[pending.group];
+    Group& group = groups_[pending.group];
+    if (pending.state == PendingState::waiting && !pending.maybe_done() && !group.troubled &&
+        !pending.put_off && pending.moved == 0)
+      return turn_away(group, pending, now);
     if (pending.put_off && !group.troubled) {
       message = group.put_off_why;
     } else if (pending.moved != 0 && !group.troubled) {
@@ -59,9 +75,11 @@ void RouterCore::State::expire(Pending& pending, TimeMs now) {
   finish(pending, Status::unavailable, std::move(message));
 }
 
+// Not more often than each kLookMs, as it looks at everything; what is about to be sent is looked at again.
 void RouterCore::State::expire_group(Group& group, TimeMs now) {
-  if (now < group.deadline) return;
+  if (now < std::max(group.deadline, group.looked_at + kLookMs)) return;
   group.deadline = kNever;
+  group.looked_at = now;
   auto look = [&](const PendingRef& ref) {
     Pending* pending = pending_.get(ref);
     if (pending == nullptr || !pending->may_expire() || pending->group != group.index) return;
@@ -72,7 +90,8 @@ void RouterCore::State::expire_group(Group& group, TimeMs now) {
       group.deadline = std::min(group.deadline, pending->deadline);
     }
   };
-  for (std::size_t i = group.head; i < group.waiting.size(); ++i) look(group.waiting[i]);
+  std::for_each(group.urgent.begin(), group.urgent.end(), look);
+  std::for_each(group.acquires.begin(), group.acquires.end(), look);
   for (const Call& call : group.calls) std::for_each(call.operations.begin(), call.operations.end(), look);
 }
 
@@ -98,16 +117,8 @@ bool RouterCore::State::can_send(const Group& group, TimeMs now) {
 
 void RouterCore::State::send(Group& group, TimeMs now, RouterOutput& output) {
   while (can_send(group, now)) {
-    while (group.head < group.waiting.size()) {
-      const Pending* pending = pending_.get(group.waiting[group.head]);
-      if (pending != nullptr && pending->state == PendingState::waiting && pending->group == group.index)
-        break;
-      ++group.head;
-    }
-    const bool has_operations = group.head < group.waiting.size();
-    const bool has_beats = !group.beats.empty() && (has_operations || now >= group.beats_at);
-    if (!has_operations && !has_beats && group.closes.empty()) break;
-
+    const bool beats_due = !group.beats.empty() && now >= group.beats_at;
+    if (group.waits() == 0 && !beats_due && group.closes.empty()) break;
     Call call;
     call.id = next_call(group.index);
     call.server = group.server;
@@ -116,19 +127,15 @@ void RouterCore::State::send(Group& group, TimeMs now, RouterOutput& output) {
     submit.call = call.id;
     submit.server = group.server;
     submit.group = group.id;
-    take_operations(group, call, submit);
-    if (!group.beats.empty()) {
+    take_operations(group, now, call, submit);
+    if (!group.beats.empty() && (!submit.operations.empty() || now >= group.beats_at)) {
       take_beats(group, call, submit);
       group.beats_at = now + options_.heartbeat_tick_ms;
     }
-    if (group.head == group.waiting.size()) take_closes(group, call, submit);
+    if (group.waits() == 0) take_closes(group, call, submit);
     if (submit.operations.empty()) break;
     group.calls.push_back(std::move(call));
     output.submits.push_back(std::move(submit));
-  }
-  if (group.head == group.waiting.size()) {
-    group.waiting.clear();
-    group.head = 0;
   }
 }
 
@@ -138,7 +145,7 @@ void RouterCore::State::send(Group& group, TimeMs now, RouterOutput& output) {
 TimeMs RouterCore::State::ask_backups_at(const Group& group) const {
   const auto primary = servers_.find(group.server);
   const bool up = primary != servers_.end() && primary->second.up;
-  const bool waits = group.head < group.waiting.size() || !group.beats.empty();
+  const bool waits = group.waits() != 0 || !group.beats.empty();
   if (!group.calls.empty())
     return std::max(group.calls.front().sent_at + kPrimaryPatienceMs, group.ask_backups_at);
   return waits && !up ? std::max(group.troubled_since + kAskBackupsMs, group.ask_backups_at) : kNever;
@@ -159,17 +166,40 @@ void RouterCore::State::ask_backups(Group& group, TimeMs now, RouterOutput& outp
   }
 }
 
-void RouterCore::State::take_operations(Group& group, Call& call, Submit& submit) {
-  const std::size_t count = std::min(group.waiting.size() - group.head, options_.submit_operations_max);
+// Whether it is still in its place in one of the group's lanes.
+bool RouterCore::State::waits_in(const Group& group, const Pending* pending) const {
+  return pending != nullptr && pending->state == PendingState::waiting && pending->group == group.index;
+}
+
+// From which lane to send next: as they arrived when all fits into a submit, else what is urgent first. What
+// is over is removed in front of them. Null: nothing waits.
+Lane* RouterCore::State::next_lane(Group& group, bool all_fit, TimeMs now) {
+  for (Lane* lane : {&group.urgent, &group.acquires}) {
+    for (; !lane->empty(); lane->pop()) {
+      Pending* pending = pending_.get(lane->front());
+      if (!waits_in(group, pending)) continue;
+      if (!pending->may_expire() || pending->deadline > now) break;
+      expire(*pending, now);
+    }
+  }
+  if (group.urgent.empty()) return group.acquires.empty() ? nullptr : &group.acquires;
+  const bool acquire_first =
+      all_fit && !group.acquires.empty() && group.acquires.front().arrival < group.urgent.front().arrival;
+  return acquire_first ? &group.acquires : &group.urgent;
+}
+
+void RouterCore::State::take_operations(Group& group, TimeMs now, Call& call, Submit& submit) {
+  const std::size_t count = std::min(group.waits(), options_.submit_operations_max);
+  const bool all_fit = group.waits() <= options_.submit_operations_max;
   submit.operations.reserve(count + count / 8 + 2);
   call.operations.reserve(count);
   std::size_t bytes = 0;
-  while (group.head < group.waiting.size() && submit.operations.size() < options_.submit_operations_max &&
-         bytes < options_.submit_bytes_max) {
-    const PendingRef ref = group.waiting[group.head++];
+  while (submit.operations.size() < options_.submit_operations_max && bytes < options_.submit_bytes_max) {
+    Lane* lane = next_lane(group, all_fit, now);
+    if (lane == nullptr) break;
+    const PendingRef ref = lane->front();
+    lane->pop();
     Pending* pending = pending_.get(ref);
-    if (pending == nullptr || pending->state != PendingState::waiting || pending->group != group.index)
-      continue;
     Connection& connection = connections_[pending->connection];
     GroupSession& session = this->session(connection, group.index);
     const SessionId current = session_of(connection.base, session.generation);
@@ -188,11 +218,13 @@ void RouterCore::State::take_operations(Group& group, Call& call, Submit& submit
     }
     Operation op = pending->view();
     op.acked_below = connection.acked_below;
+    if (pending->may_expire()) op.deadline_ms = static_cast<std::uint32_t>(pending->deadline - now);
     submit.operations.push_back(op);
     call.operations.push_back(ref);
     bytes += pending->bytes.size();
     pending->state = PendingState::in_flight;
     pending->call = call.id.value;
+    pending->sent_again = pending->sent;
     pending->sent = true;
   }
 }

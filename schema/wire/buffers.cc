@@ -8,9 +8,10 @@
 namespace dlm::wire {
 namespace {
 
-// An idle connection keeps no more than this for each direction.
-constexpr std::size_t kIdleBytesMax = InputBuffer::kReadBytesMax;
-constexpr std::size_t kOutputBytesMin = 4u << 10;
+// What is kept of an output buffer between writes.
+constexpr std::size_t kIdleBytesMax = 8u << 10;
+constexpr std::size_t kOutputBytesMin = 1u << 10;
+constexpr unsigned kSmallReads = 64;  // then less is offered
 
 std::size_t whole_words(std::size_t bytes) {
   return (bytes + kWordBytes - 1) / kWordBytes * kWordBytes;
@@ -26,8 +27,8 @@ kj::ArrayPtr<kj::byte> InputBuffer::space(std::size_t message_bytes) {
   std::size_t held = size_bytes();
   if (held == 0) {
     begin_bytes_ = end_bytes_ = 0;
-    if (capacity_bytes() != 0 && capacity_bytes() < read_bytes_) storage_ = nullptr;
-    if (capacity_bytes() > kIdleBytesMax) storage_ = nullptr;
+    if (capacity_bytes() < read_bytes_ || capacity_bytes() > 2 * read_bytes_) storage_ = nullptr;
+    if (capacity_bytes() > read_bytes_max_) storage_ = nullptr;
     if (storage_ == nullptr) reallocate(read_bytes_);
   } else if (begin_bytes_ > 0) {
     std::memmove(base(), bytes(), held);
@@ -45,7 +46,11 @@ kj::ArrayPtr<kj::byte> InputBuffer::space(std::size_t message_bytes) {
 
 void InputBuffer::filled(std::size_t count) {
   end_bytes_ += count;
-  if (count == offered_bytes_) read_bytes_ = std::min(2 * read_bytes_, kReadBytesMax);
+  if (count == offered_bytes_) read_bytes_ = std::min(2 * read_bytes_, read_bytes_max_);
+  small_reads_ = count < offered_bytes_ / 8 ? small_reads_ + 1 : 0;
+  if (small_reads_ < kSmallReads) return;
+  small_reads_ = 0;
+  read_bytes_ = std::max(read_bytes_ / 2, kReadBytesMin);
 }
 
 kj::ArrayPtr<const capnp::word> InputBuffer::words() const {

@@ -18,12 +18,16 @@ inline constexpr std::size_t kWordBytes = sizeof(capnp::word);
 // What was read and not yet taken. Its beginning is aligned to a word as long as whole words are consumed.
 class InputBuffer {
  public:
-  static constexpr std::size_t kReadBytesMin = 16u << 10;
+  static constexpr std::size_t kReadBytesMin = 8u << 10;
   static constexpr std::size_t kReadBytesMax = 64u << 10;
 
-  // Room for a read: 16 KiB at least, more when reads have filled what they were offered. `message_bytes` is
-  // the size of the message at the beginning as far as it is known, 0: unknown. The buffer at most doubles
-  // for each time that it was full, so that memory follows what has arrived and not what was announced.
+  // `read_bytes_max`: no more is offered to a read, nor kept between messages.
+  explicit InputBuffer(std::size_t read_bytes_max = kReadBytesMax) : read_bytes_max_(read_bytes_max) {}
+
+  // Room for a read: kReadBytesMin at least, more when reads have filled what they were offered, and less
+  // again when many have not. `message_bytes` is the size of the message at the beginning as far as it is
+  // known, 0: unknown. The buffer at most doubles for each time that it was full, so that memory follows what
+  // has arrived and not what was announced.
   kj::ArrayPtr<kj::byte> space(std::size_t message_bytes);
   // `count` bytes of the space were filled.
   void filled(std::size_t count);
@@ -33,17 +37,19 @@ class InputBuffer {
   const kj::byte* bytes() const { return base() + begin_bytes_; }
   std::size_t size_bytes() const { return end_bytes_ - begin_bytes_; }
   void consume(std::size_t bytes) { begin_bytes_ += bytes; }
+  std::size_t capacity_bytes() const { return storage_.size() * kWordBytes; }
 
  private:
   const kj::byte* base() const { return reinterpret_cast<const kj::byte*>(storage_.begin()); }
   kj::byte* base() { return reinterpret_cast<kj::byte*>(storage_.begin()); }
-  std::size_t capacity_bytes() const { return storage_.size() * kWordBytes; }
   void reallocate(std::size_t capacity_bytes);
 
   kj::Array<capnp::word> storage_;
   std::size_t begin_bytes_ = 0;
   std::size_t end_bytes_ = 0;
+  std::size_t read_bytes_max_;
   std::size_t read_bytes_ = kReadBytesMin;  // how much to offer
+  unsigned small_reads_ = 0;                // in a row, that left most of it unused
   std::size_t offered_bytes_ = 0;
 };
 

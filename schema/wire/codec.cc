@@ -139,6 +139,7 @@ void write(const dlm::Answer& from, Answer::Builder to) {
   to.setToken(from.token.value);
   to.setCount(from.count);
   to.setTtlMs(from.ttl_ms);
+  to.setRetryAfterMs(from.retry_after_ms);
   to.setPosition(from.position);
   to.setHolderSinceUnixMs(from.holder.since_unix_ms);
   DLM_SET_TEXT(to, HolderClientId, from.holder.client_id);
@@ -159,6 +160,7 @@ dlm::Answer read(Answer::Reader from) {
   to.token = FencingToken(from.getToken());
   to.count = from.getCount();
   to.ttl_ms = from.getTtlMs();
+  to.retry_after_ms = from.getRetryAfterMs();
   to.position = from.getPosition();
   to.holder.since_unix_ms = from.getHolderSinceUnixMs();
   to.holder.client_id = as_string(from.getHolderClientId());
@@ -234,6 +236,11 @@ void write(const GroupReport& from, GroupStatus::Builder to) {
   to.setWaiters(from.waiters);
   to.setSessions(from.sessions);
   DLM_SET_TEXT(to, Durability, from.durability);
+  to.setHoldsPerClientMax(from.holds_per_client_max);
+  to.setWaitsPerClientMax(from.waits_per_client_max);
+  to.setSessionsMax(from.sessions_max);
+  to.setOperationsPending(from.operations_pending);
+  to.setOperationsRefused(from.operations_refused);
   to.setRingVersion(from.ring_version);
   to.setArcs(from.arcs);
   to.setShareOwned(from.share_owned);
@@ -261,6 +268,11 @@ GroupReport read(GroupStatus::Reader from) {
   to.waiters = from.getWaiters();
   to.sessions = from.getSessions();
   to.durability = as_string(from.getDurability());
+  to.holds_per_client_max = from.getHoldsPerClientMax();
+  to.waits_per_client_max = from.getWaitsPerClientMax();
+  to.sessions_max = from.getSessionsMax();
+  to.operations_pending = from.getOperationsPending();
+  to.operations_refused = from.getOperationsRefused();
   to.ring_version = from.getRingVersion();
   to.arcs = from.getArcs();
   to.share_owned = from.getShareOwned();

@@ -1,7 +1,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
-#include <cstring>
+#include <utility>
 
 #include "schema/wire/frame.h"
 #include "schema/wire/socket_options.h"
@@ -32,11 +32,20 @@ class SocketFrameConnection final : public FrameConnection {
                           .on_drained = [this] { drained(); }}),
         close_timer_(socket_.get_executor()) {
     set_socket_options(socket_);
+    if (limits_.budget) limits_.budget->add_connection();
+  }
+  ~SocketFrameConnection() override {
+    if (!limits_.budget) return;
+    limits_.budget->charge(charged_bytes_, 0);
+    limits_.budget->remove_connection();
   }
 
   void start(Events events) override;
   void send(capnp::MessageBuilder& message) override;
   std::size_t queued_bytes() const override { return writer_.queued_bytes(); }
+  std::uint64_t frames_received() const override { return frames_; }
+  bool is_mid_frame() const override { return decoder_.is_mid_frame(); }
+  bool at_fault() const override { return at_fault_; }
   void close(const std::string& why) override;
   std::string peer() const override { return peer_; }
 
@@ -55,10 +64,12 @@ class SocketFrameConnection final : public FrameConnection {
   void read();
   void handle_read(const error_code& error, std::size_t count);
   void deliver(std::size_t count);
+  bool is_over_budget();
   void drained();
   void write_failed(const error_code& error);
   void shut_after(std::chrono::milliseconds delay, const std::string& why);
   void linger();
+  void cut_off(const std::string& why);
   void shut(const std::string& why);
   void report_close();
   void close_socket();
@@ -74,7 +85,10 @@ class SocketFrameConnection final : public FrameConnection {
   std::string why_;
   bool started_ = false;
   bool reported_ = false;
-  std::vector<Words> payloads_;  // of one read; a member for its memory
+  bool at_fault_ = false;
+  std::uint64_t frames_ = 0;
+  std::size_t charged_bytes_ = 0;  // to the budget
+  std::vector<Words> payloads_;    // of one read; a member for its memory
 };
 
 void SocketFrameConnection::start(Events events) {
@@ -92,6 +106,8 @@ void SocketFrameConnection::start(Events events) {
 
 void SocketFrameConnection::read() {
   auto space = decoder_.space();
+  if (is_over_budget())
+    return cut_off("the buffers of all connections are full, and it sends too large a frame");
   socket_.async_read_some(
       boost::asio::buffer(space.begin(), space.size()),
       [self = self()](const error_code& error, std::size_t count) { self->handle_read(error, count); });
@@ -108,6 +124,7 @@ void SocketFrameConnection::handle_read(const error_code& error, std::size_t cou
 void SocketFrameConnection::deliver(std::size_t count) {
   payloads_.clear();
   bool good = decoder_.filled(count, payloads_);
+  frames_ += payloads_.size();
   try {
     if (!payloads_.empty()) events_.on_frames(payloads_);
   } catch (const kj::Exception& e) {
@@ -115,7 +132,18 @@ void SocketFrameConnection::deliver(std::size_t count) {
   } catch (const std::exception& e) {
     close(std::string("bad frame: ") + e.what());
   }
-  if (!good && state_ == State::open) close(decoder_.error());
+  if (good || state_ != State::open) return;
+  at_fault_ = true;
+  close(decoder_.error());
+}
+
+bool SocketFrameConnection::is_over_budget() {
+  if (!limits_.budget) return false;
+  constexpr std::size_t kIdleBytes = 64u << 10;  // what each may take
+  const std::size_t in_bytes = decoder_.capacity_bytes();
+  const std::size_t bytes = writer_.queued_bytes() + (in_bytes > kIdleBytes ? in_bytes : 0);
+  limits_.budget->charge(std::exchange(charged_bytes_, bytes), bytes);
+  return bytes > kIdleBytes && limits_.budget->is_over(bytes);
 }
 
 void SocketFrameConnection::send(capnp::MessageBuilder& message) {
@@ -127,11 +155,16 @@ void SocketFrameConnection::send(capnp::MessageBuilder& message) {
                  std::to_string(limits_.frame_bytes_max));
   }
   if (writer_.queued_bytes() + kFrameHeaderBytes + bytes > limits_.queue_bytes_max) {
-    return shut("the peer reads too slowly: " + std::to_string(writer_.queued_bytes()) + " bytes are unsent");
+    return cut_off("the peer reads too slowly: " + std::to_string(writer_.queued_bytes()) +
+                   " bytes are unsent");
   }
   writer_.queue().append_bytes(kFrameMagic);
   writer_.queue().append_u32(static_cast<std::uint32_t>(bytes));
   writer_.queue().append_message(segments);
+  if (is_over_budget()) {
+    return cut_off("the buffers of all connections are full, and the peer reads too slowly: " +
+                   std::to_string(writer_.queued_bytes()) + " bytes are unsent");
+  }
   writer_.schedule(self());
 }
 
@@ -160,6 +193,7 @@ void SocketFrameConnection::write_failed(const error_code& error) {
 
 // Everything queued left.
 void SocketFrameConnection::drained() {
+  is_over_budget();  // what was charged for it is free again
   if (state_ == State::closing) linger();
 }
 
@@ -174,6 +208,11 @@ void SocketFrameConnection::linger() {
   if (!started_) close_socket();
 }
 
+void SocketFrameConnection::cut_off(const std::string& why) {
+  at_fault_ = true;
+  shut(why);
+}
+
 // The end without further ado.
 void SocketFrameConnection::shut(const std::string& why) {
   if (state_ == State::closed) return;
@@ -184,6 +223,7 @@ void SocketFrameConnection::shut(const std::string& why) {
 
 void SocketFrameConnection::close_socket() {
   state_ = State::closed;
+  if (limits_.budget) limits_.budget->charge(std::exchange(charged_bytes_, 0), 0);
   writer_.stop();
   close_timer_.cancel();
   error_code ignored;

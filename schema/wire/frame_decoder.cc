@@ -6,6 +6,9 @@
 namespace dlm::wire {
 namespace {
 
+// Of one of thousands of connections.
+constexpr std::size_t kReadBytesMax = 32u << 10;
+
 std::uint32_t load_u32(const kj::byte* from) {
   std::uint32_t value = 0;
   for (int i = 0; i < 4; ++i) value |= static_cast<std::uint32_t>(from[i]) << (8 * i);
@@ -15,7 +18,7 @@ std::uint32_t load_u32(const kj::byte* from) {
 }  // namespace
 
 struct FrameDecoder::Impl {
-  explicit Impl(std::size_t bytes_max) : frame_bytes_max(bytes_max) {}
+  explicit Impl(std::size_t bytes_max) : frame_bytes_max(bytes_max), buffer(kReadBytesMax) {}
 
   // Judges what is there of the header at the beginning of the buffer; false: `error` says why not.
   bool check_header() {
@@ -62,6 +65,14 @@ bool FrameDecoder::filled(std::size_t count, std::vector<Words>& payloads) {
     buffer.consume(payload_bytes);
     impl_->payload_bytes = 0;
   }
+}
+
+std::size_t FrameDecoder::capacity_bytes() const {
+  return impl_->buffer.capacity_bytes();
+}
+
+bool FrameDecoder::is_mid_frame() const {
+  return impl_->buffer.size_bytes() > 0;
 }
 
 const std::string& FrameDecoder::error() const {

@@ -45,8 +45,8 @@ struct Instant {
 struct GroupOptions {
   ReplicaOptions replica;  // names the group and self
   LockTableLimits table;
-  // Beyond these, operations are answered "overloaded" (heartbeats at twice as many operations, whatever the
-  // bytes).
+  // Beyond these, acquires are answered "overloaded"; what gives back or renews at half as much again;
+  // heartbeats at twice as many operations, whatever the bytes.
   std::size_t pending_operations_max = 262'144;
   std::size_t pending_bytes_max = 64u << 20;  // of logged entries that are not applied yet
   std::size_t pending_queries_max = 1'024;

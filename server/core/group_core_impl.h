@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "schema/service_rate.h"
 #include "server/core/group_core.h"
 #include "server/core/group_core_pending.h"
 #include "server/core/lease_clock.h"
@@ -62,6 +63,7 @@ struct GroupCore::Impl {
   void answer_step_downs(TimeMs now);
   void give_way_to_asked(const AppendReply& reply, TimeMs now);
   Reads& reads_at_end();
+  Reads& reads_before_backlog();
   void answer(const Waiter& waiter, Answer&& answer);
   void answer_not_primary(const Waiter& waiter);
   void answer_later(Answer&& answer);
@@ -136,6 +138,7 @@ struct GroupCore::Impl {
     LogIndex index;
     Epoch epoch;
     std::size_t size_bytes = 0;
+    TimeMs logged_ms = 0;
     std::vector<Waiter> waiters;
   };
   // An arc that is to be given away.
@@ -222,7 +225,9 @@ struct GroupCore::Impl {
   Collector collector_;
   std::deque<InFlight> in_flight_;
   std::size_t in_flight_bytes_ = 0;
-  std::deque<Reads> reads_;  // barriers ascend; those without one at the end
+  ServiceRate rate_;
+  std::uint64_t refused_ = 0;  // operations, as overloaded
+  std::deque<Reads> reads_;    // barriers ascend; those without one at the end
   std::size_t queries_ = 0;
   std::vector<RequestId> step_downs_;  // queries that wait for another to be primary
   bool clients_turn_ = false;          // expiries were logged last: operations come first now

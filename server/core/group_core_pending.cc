@@ -16,7 +16,6 @@ std::uint32_t PendingSubmits::open(ChannelId channel, RequestId request, std::si
   slot.request = request;
   slot.missing = count;
   slot.answers.reserve(count);
-  operations_ += count;
   return index;
 }
 
@@ -44,25 +43,33 @@ void PendingSubmits::abandon(ChannelId channel) {
 }
 
 void Collector::add(const Operation& op, const Waiter& waiter) {
-  if (writer_.count() >= operations_max_ || (writer_.count() > 0 && writer_.size_bytes() >= bytes_max_)) {
-    full_bytes_ += writer_.size_bytes();
-    full_.push_back({std::exchange(writer_, BatchWriter()), std::exchange(waiters_, {})});
+  Lane& lane = is_behind() && !begins_something(op.kind) ? urgent_ : lane_;
+  const bool full = lane.writer.count() >= operations_max_ ||
+                    (lane.writer.count() > 0 && lane.writer.size_bytes() >= bytes_max_);
+  if (full) {
+    lane.full_bytes += lane.writer.size_bytes();
+    lane.full.push_back({std::exchange(lane.writer, BatchWriter()), std::exchange(lane.waiters, {})});
   }
-  writer_.add(op);
-  waiters_.push_back(waiter);
+  lane.writer.add(op);
+  lane.waiters.push_back(waiter);
 }
 
 Collector::Collected Collector::take(std::uint64_t unix_ms) {
+  if (!urgent_.empty()) return urgent_.take(unix_ms);
   ++taken_;
-  if (full_.empty()) {
-    writer_.stamp(unix_ms);
-    return {writer_.take(), std::exchange(waiters_, {})};
+  return lane_.take(unix_ms);
+}
+
+Collector::Collected Collector::Lane::take(std::uint64_t unix_ms) {
+  if (full.empty()) {
+    writer.stamp(unix_ms);
+    return {writer.take(), std::exchange(waiters, {})};
   }
-  Full full = std::move(full_.front());
-  full_.pop_front();
-  full_bytes_ -= full.writer.size_bytes();
-  full.writer.stamp(unix_ms);
-  return {full.writer.take(), std::move(full.waiters)};
+  Full next = std::move(full.front());
+  full.pop_front();
+  full_bytes -= next.writer.size_bytes();
+  next.writer.stamp(unix_ms);
+  return {next.writer.take(), std::move(next.waiters)};
 }
 
 }  // namespace dlm::server

@@ -14,6 +14,12 @@
 
 namespace dlm::server {
 
+// New work, the first that is refused and the last that is done under overload. All else gives back, keeps
+// alive or withdraws something.
+inline bool begins_something(OperationKind kind) {
+  return kind == OperationKind::acquire || kind == OperationKind::open_session;
+}
+
 // One operation of a submit that has no answer yet. In a batch, waiters stand in the order of the entries.
 struct Waiter {
   static constexpr std::uint32_t kNobody = UINT32_MAX;
@@ -27,13 +33,14 @@ class PendingSubmits {
  public:
   explicit PendingSubmits(GroupId group) : group_(group) {}
 
-  // REQUIRES: count > 0.
+  // REQUIRES: count > 0. taken() follows for each of them.
   std::uint32_t open(ChannelId channel, RequestId request, std::size_t count);
+  void taken() { ++operations_; }
   void answer(std::uint32_t slot, Answer&& answer, Epoch epoch, std::vector<GroupOutput::Finished>& finished);
   ChannelId channel(std::uint32_t slot) const { return slots_[slot].channel; }
   // What is still open of this channel finishes without a trace.
   void abandon(ChannelId channel);
-  // Operations without an answer.
+  // Operations that were taken and have no answer.
   std::size_t operations() const { return operations_; }
 
  private:
@@ -50,7 +57,8 @@ class PendingSubmits {
   std::size_t operations_ = 0;
 };
 
-// Operations to be logged, in order, cut into batches.
+// Operations to be logged, in order, cut into batches. When there is more than one batch of them, what is
+// urgent goes into batches of its own, before the others.
 class Collector {
  public:
   Collector(std::size_t operations_max, std::size_t bytes_max)
@@ -62,14 +70,18 @@ class Collector {
   };
 
   void add(const Operation& op, const Waiter& waiter);
-  bool empty() const { return writer_.count() == 0 && full_.empty(); }
+  bool empty() const { return lane_.empty() && urgent_.empty(); }
+  // More is collected than the next batch takes.
+  bool is_behind() const { return !lane_.full.empty(); }
   // The next batch. REQUIRES: not empty.
   Collected take(std::uint64_t unix_ms);
   // Bytes in batches that were not taken.
-  std::size_t size_bytes() const { return full_bytes_ + (writer_.count() == 0 ? 0 : writer_.size_bytes()); }
+  std::size_t size_bytes() const { return lane_.size_bytes() + urgent_.size_bytes(); }
 
-  // Batches are numbered from 1: the one that what was last added is in, and the last one taken.
-  std::uint64_t last_added() const { return taken_ + full_.size() + (writer_.count() == 0 ? 0 : 1); }
+  // Batches of what is not urgent are numbered from 1: the one that what was last added is in, and the last
+  // one taken. What is urgent is taken before any of those that were not, so who waits for these waits for
+  // it, too.
+  std::uint64_t last_added() const { return taken_ + lane_.batches(); }
   std::uint64_t last_taken() const { return taken_; }
 
  private:
@@ -77,13 +89,22 @@ class Collector {
     BatchWriter writer;
     std::vector<Waiter> waiters;
   };
+  struct Lane {
+    BatchWriter writer;
+    std::vector<Waiter> waiters;
+    std::deque<Full> full;
+    std::size_t full_bytes = 0;
+
+    bool empty() const { return writer.count() == 0 && full.empty(); }
+    std::size_t batches() const { return full.size() + (writer.count() == 0 ? 0 : 1); }
+    std::size_t size_bytes() const { return full_bytes + (writer.count() == 0 ? 0 : writer.size_bytes()); }
+    Collected take(std::uint64_t unix_ms);
+  };
 
   std::size_t operations_max_;
   std::size_t bytes_max_;
-  BatchWriter writer_;
-  std::vector<Waiter> waiters_;
-  std::deque<Full> full_;
-  std::size_t full_bytes_ = 0;
+  Lane lane_;
+  Lane urgent_;  // not empty only while lane_ has full batches
   std::uint64_t taken_ = 0;
 };
 

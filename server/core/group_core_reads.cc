@@ -119,6 +119,11 @@ GroupReport GroupCore::Impl::report(TimeMs now) const {
   report.waiters = stats.waiters;
   report.sessions = stats.sessions;
   report.durability = options_.replica.durable ? "fsync" : "memory";
+  report.holds_per_client_max = options_.table.holds_per_client_max;
+  report.waits_per_client_max = options_.table.waits_per_client_max;
+  report.sessions_max = options_.table.sessions_max;
+  report.operations_pending = submits_.operations();
+  report.operations_refused = refused_;
   report_moves(report, now);
   if (recovery_left_ms(now) != 0) report.problem = describe_recovery(now);
   return report;

@@ -115,17 +115,26 @@ void GroupCore::Impl::submit(ChannelId channel, RequestId request, std::span<con
     return;
   }
   const std::uint32_t slot = submits_.open(channel, request, operations.size());
-  for (const Operation& op : operations) take(slot, op, now);
+  for (const Operation& op : operations) {
+    submits_.taken();
+    take(slot, op, now);
+  }
 }
 
 void GroupCore::Impl::take(std::uint32_t slot, const Operation& op, const Instant& now) {
   const Waiter waiter{slot, op.session, op.sequence};
   if (!may_serve()) return answer_not_primary(waiter);
-  if (std::optional<Answer> refusal = refuse_at_door(op)) return answer(waiter, std::move(*refusal));
+  if (std::optional<Answer> refusal = refuse_at_door(op)) {
+    if (refusal->status == Status::overloaded) {
+      refusal->retry_after_ms = rate_.turn_away(submits_.operations(), now.ms);
+      ++refused_;
+    }
+    return answer(waiter, std::move(*refusal));
+  }
   if (std::optional<Answer> refusal = put_off(op, now.ms)) return answer(waiter, std::move(*refusal));
   if (op.kind == OperationKind::heartbeat) {
     renew_deadline(op, now);
-    reads_at_end().heartbeats.push_back(waiter);
+    (table_->live_session(op.session) ? reads_before_backlog() : reads_at_end()).heartbeats.push_back(waiter);
   } else if (op.kind == OperationKind::renew && !table_->renewal_needs_log(op)) {
     renew_deadline(op, now);
     reads_at_end().renewals.push_back({slot, OwnedOperation(op)});
@@ -152,12 +161,20 @@ std::optional<Answer> GroupCore::Impl::refuse_at_door(const Operation& op) const
   if (op.owner_tag.size() > kOwnerTagBytesMax) {
     return invalid(limit_text("the owner tag", op.owner_tag.size(), kOwnerTagBytesMax));
   }
-  // Heartbeats are cheap, and refusing them would end sessions because others ask too much.
+  // Who gives back or renews is let in for longer than who wants more. Heartbeats are cheap, and refusing
+  // them would end sessions because others ask too much.
   const bool is_heartbeat = op.kind == OperationKind::heartbeat;
-  const bool full =
-      submits_.operations() > options_.pending_operations_max * (is_heartbeat ? 2 : 1) ||
-      (!is_heartbeat && collector_.size_bytes() + in_flight_bytes_ > options_.pending_bytes_max);
+  const bool is_new = begins_something(op.kind);
+  const auto beyond = [&](std::size_t count, std::size_t max) {
+    return count > (is_new ? max : max + max / 2);
+  };
+  const bool full = is_heartbeat
+                        ? submits_.operations() > options_.pending_operations_max * 2
+                        : beyond(submits_.operations(), options_.pending_operations_max) ||
+                              beyond(collector_.size_bytes() + in_flight_bytes_, options_.pending_bytes_max);
   if (full) return answer_to(op, Status::overloaded, to_string(group_) + " has too many operations pending");
+  if (is_new && op.deadline_ms != 0 && rate_.time_of_ms(submits_.operations()) > op.deadline_ms)
+    return answer_to(op, Status::overloaded, to_string(group_) + " would not come to it in time");
   return std::nullopt;
 }
 
@@ -254,12 +271,23 @@ Reads& GroupCore::Impl::reads_at_end() {
   return reads_.back();
 }
 
+// For heartbeats of sessions that are in the table: they need not wait for what only is to be logged. (A
+// renewal of a hold must: another one may be there that makes its lease shorter.)
+Reads& GroupCore::Impl::reads_before_backlog() {
+  if (!collector_.is_behind()) return reads_at_end();
+  auto at = std::find_if(reads_.begin(), reads_.end(), [](const Reads& reads) { return reads.barrier == 0; });
+  if (at != reads_.end() && at->after_batch <= collector_.last_taken()) return *at;
+  at = reads_.emplace(at);
+  at->after_batch = collector_.last_taken();
+  return *at;
+}
+
 // --- the log ---------------------------------------------------------------------------------------------
 
 bool GroupCore::Impl::append_batch(const Instant& now) {
   if (collector_.empty()) return false;
   Collector::Collected batch = collector_.take(now.unix_ms);
-  InFlight in_flight{LogIndex(), replica_.epoch(), batch.entries.size(), std::move(batch.waiters)};
+  InFlight in_flight{LogIndex(), replica_.epoch(), batch.entries.size(), now.ms, std::move(batch.waiters)};
   if (!replica_.append(std::move(batch.entries), now.ms, in_flight.index, wanted_)) {
     for (const Waiter& waiter : in_flight.waiters) answer_not_primary(waiter);
     return true;
@@ -286,7 +314,7 @@ bool GroupCore::Impl::append_expiries(const Instant& now) {
   BatchWriter writer;
   writer.stamp(now.unix_ms);
   for (const OwnedOperation& operation : expired_) writer.add(operation.view());
-  InFlight in_flight{LogIndex(), replica_.epoch(), writer.size_bytes(), {}};
+  InFlight in_flight{LogIndex(), replica_.epoch(), writer.size_bytes(), now.ms, {}};
   if (!replica_.append(writer.take(), now.ms, in_flight.index, wanted_)) {
     // Not serving any more, though it was not told yet: the clock begins anew with the next time of serving.
     return true;
@@ -305,6 +333,7 @@ void GroupCore::Impl::apply(const Batch& batch, const Instant& now) {
     own = std::move(in_flight_.front());
     in_flight_.pop_front();
     in_flight_bytes_ -= own.size_bytes;
+    rate_.served(own.waiters.size(), now.ms - own.logged_ms);
   }
   BatchReader reader(*batch.entries);
   Operation op;

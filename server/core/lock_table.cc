@@ -83,16 +83,19 @@ LockTable::Deadlines LockTable::deadlines_of(const LockReport& report) const {
 
 LockPage LockTable::list(std::string_view prefix, std::uint64_t cursor, std::size_t limit) const {
   constexpr std::uint64_t kLocksPerCallMax = 10'000;
+  constexpr std::size_t kNameBytesMax = 1u << 20;  // in a page, about
   const LockState& state = impl_->state;
   LockPage page;
   std::uint64_t size = state.locks().size();
   if (cursor >= size) return page;
   std::uint64_t end = cursor + std::min(kLocksPerCallMax, size - cursor);
   limit = std::max<std::size_t>(limit, 1);
-  for (; cursor < end && page.locks.size() < limit; ++cursor) {
+  std::size_t name_bytes = 0;
+  for (; cursor < end && page.locks.size() < limit && name_bytes < kNameBytesMax; ++cursor) {
     auto lock = static_cast<std::uint32_t>(cursor);
-    if (state.lock_live(lock) && state.lock(lock).name.view().starts_with(prefix))
-      page.locks.push_back(report_lock(state, lock, 0));
+    if (!state.lock_live(lock) || !state.lock(lock).name.view().starts_with(prefix)) continue;
+    page.locks.push_back(report_lock(state, lock, 0));
+    name_bytes += page.locks.back().resource.size();
   }
   page.next_cursor = cursor < size ? cursor : 0;
   return page;
@@ -206,7 +209,8 @@ void LockTable::for_each_timer(const std::function<void(const TimerEvent&)>& vis
   event.kind = TimerEvent::Kind::session;
   for (SessionId id : state.session_ids()) {
     event.session = id;
-    event.duration_ms = state.session(state.find_session(id)).ttl_ms;
+    const std::uint32_t index = state.find_session(id);
+    event.duration_ms = state.is_ending(index) ? 0 : state.session(index).ttl_ms;
     visit(event);
   }
   event.kind = TimerEvent::Kind::tombstone;

@@ -11,10 +11,15 @@
 // - A cancel is answered ok with the hold, if its acquire got one that is still there, else cancelled:
 //   whether the wait was withdrawn just now, had ended before, or the acquire has not come yet and never
 //   will be executed.
+// - A session that ends with very many holds is over with the first entry: nothing of it is renewed or
+// granted from
+//   then on. Its holds go in further entries (expire_session, which the LeaseClock gives at once), in the
+//   order of the locks' indexes, and until then stand in the way of others.
 // - When a session ends, its waiting acquires are answered session_expired, or cancelled if the client
 //   closed it.
 // - The position told to a repeat of a waiting acquire is exact near the front, else an upper bound.
-// - open_session, close_session and what is answered moved or overloaded are not remembered: a repeat is
+// - open_session, close_session and what is answered moved, overloaded or over quota are not remembered: a
+// repeat is
 //   executed anew, the first two with the same result.
 #pragma once
 
@@ -37,7 +42,15 @@ struct LockTableLimits {
   std::uint32_t lease_ms_max = 3'600'000;
   std::uint32_t tombstone_ms = 3'600'000;
   std::uint32_t answers_per_session_max = 65'536;  // unacknowledged answers; more: overloaded
-  std::uint32_t waiters_per_session_max = 131'072;
+  // Quotas; more: over quota. A client has one session in a group at a time, so its waits are its session's.
+  std::uint32_t waits_per_client_max = 131'072;
+  std::uint32_t holds_per_client_max =
+      2'000'000;                           // by the client id of their owners; its waits count as holds to be
+  std::uint32_t sessions_max = 1'000'000;  // of all clients
+  // A session with more holds than this ends in several entries, each of which ends about so many holds and
+  // looks at so many locks at most: the end of a million holds at once would stall everybody.
+  std::uint32_t holds_per_sweep = 2'048;
+  std::uint32_t locks_per_sweep = 16'384;
 };
 
 // A deadline that began anew or went away. The table knows durations only; the primary's LeaseClock counts

@@ -117,13 +117,16 @@ void LockTable::Impl::remember(std::uint32_t session, Sequence sequence, std::ui
 
 std::uint32_t LockTable::Impl::find_session(SessionId id) const {
   const std::uint32_t session = state.find_session(id);
-  if (session != kNil || state.tombstone(id) != LockState::Tombstone::none) return session;
+  if (session != kNil) return state.is_ending(session) ? kNil : session;
+  if (state.tombstone(id) != LockState::Tombstone::none) return kNil;
   const std::uint32_t earlier = state.find_generation(id);
   if (earlier == kNil || !state.session(earlier).adopted || state.session(earlier).id > id) return kNil;
   return earlier;
 }
 
 Outcome LockTable::Impl::no_session(SessionId id) const {
+  if (state.find_session(id) != kNil)  // it is ending
+    return Outcome::refused(Reason::session_ended, 0, Status::session_expired);
   switch (state.tombstone(id)) {
     case LockState::Tombstone::none:
       return Outcome::refused(Reason::session_not_known, 0, Status::session_unknown);
@@ -184,7 +187,9 @@ void LockTable::Impl::serve(Context& context) {
   context.place = key.place();
   const bool owned = owns(key);
   if (repeat(context, owned)) return;
-  if (session.answers.size() >= limits.answers_per_session_max) {
+  // But for the one that keeps the others from being acknowledged.
+  const bool is_oldest = session.answers.size() != 0 && op.sequence < session.answers.begin()->sequence;
+  if (session.answers.size() >= limits.answers_per_session_max && !is_oldest) {
     Outcome full = Outcome::refused(Reason::answers_full, 0, Status::overloaded);
     return answer(context, op.session, op.sequence, full);
   }
@@ -272,7 +277,9 @@ void LockTable::Impl::open_session(Context& context) {
   const Operation& op = context.op;
   Outcome outcome = check_session_options(op);
   if (outcome.reason != Reason::none) return answer(context, op.session, op.sequence, outcome);
-  if (state.tombstone(op.session) != LockState::Tombstone::none)
+  const std::uint32_t known = state.find_session(op.session);
+  const bool is_over = state.tombstone(op.session) != LockState::Tombstone::none;
+  if (is_over || (known != kNil && state.is_ending(known)))
     return answer(context, op.session, op.sequence, no_session(op.session));
 
   auto in_use = [&](std::uint32_t by, Reason reason) {
@@ -303,6 +310,11 @@ void LockTable::Impl::open_session(Context& context) {
       context.session = other;
       end_session(context, true);
     }
+    if (state.session_count() >= limits.sessions_max) {
+      answer(context, op.session, op.sequence,
+             Outcome::refused(Reason::sessions_full, 0, Status::over_quota));
+      return state.unref_owner(client);
+    }
     index = state.add_session(op.session, client, op.lease_ms, context.stamp_unix_ms);
     state.forget_answers_below(state.session(index), op.acked_below);
   }
@@ -323,32 +335,23 @@ void LockTable::Impl::close_session(Context& context) {
 
 void LockTable::Impl::expire_session(Context& context) {
   context.session = state.find_session(context.op.session);
-  if (context.session != kNil) end_session(context, true);
+  if (context.session == kNil) return;
+  state.is_ending(context.session) ? sweep(context) : end_session(context, true);
 }
 
 // Everything of it is told in the order of sequences and tokens, whatever the order of the lists is.
 void LockTable::Impl::end_session(Context& context, bool expired) {
-  SessionId id = state.session(context.session).id;
   // Nothing was ever executed under an adopted one's id, so the client may still use it.
   const bool leaves_tombstone = !state.session(context.session).adopted;
-  std::vector<std::pair<Sequence, std::uint32_t>> waits;
+  if (leaves_tombstone && state.session(context.session).hold_count > limits.holds_per_sweep)
+    return begin_end(context, expired);
   std::vector<std::pair<FencingToken, std::uint32_t>> holds;
-  for (auto w = state.session(context.session).first_wait; w != kNil; w = state.wait(w).session_next)
-    waits.emplace_back(state.wait(w).sequence, w);
   for (auto h = state.session(context.session).first_hold; h != kNil; h = state.hold(h).session_next)
     holds.emplace_back(state.hold(h).token, h);
-  std::sort(waits.begin(), waits.end());
   std::sort(holds.begin(), holds.end());
 
   std::vector<std::uint32_t> locks;  // to be settled when nothing of this session can be granted any more
-  Outcome gone;
-  gone.status = expired ? Status::session_expired : Status::cancelled;
-  for (const auto& [sequence, wait] : waits) {
-    locks.push_back(state.wait(wait).lock);
-    stop_wait_timer(context, wait);
-    state.remove_wait(wait);
-    answer(context, id, sequence, gone);
-  }
+  end_waits(context, expired, locks);
   for (const auto& [token, hold] : holds) {
     if (state.hold(hold).lease == LeaseKind::detached) {
       state.detach_from_session(hold);
@@ -357,17 +360,37 @@ void LockTable::Impl::end_session(Context& context, bool expired) {
       end_hold(context, hold, expired);
     }
   }
+  session_is_gone(context, expired, leaves_tombstone);
+  for (std::uint32_t lock : locks)
+    if (state.lock_live(lock)) settle(context, lock);
+}
+
+void LockTable::Impl::end_waits(Context& context, bool expired, std::vector<std::uint32_t>& locks) {
+  const SessionId id = state.session(context.session).id;
+  std::vector<std::pair<Sequence, std::uint32_t>> waits;
+  for (auto w = state.session(context.session).first_wait; w != kNil; w = state.wait(w).session_next)
+    waits.emplace_back(state.wait(w).sequence, w);
+  std::sort(waits.begin(), waits.end());
+  Outcome gone;
+  gone.status = expired ? Status::session_expired : Status::cancelled;
+  for (const auto& [sequence, wait] : waits) {
+    locks.push_back(state.wait(wait).lock);
+    stop_wait_timer(context, wait);
+    state.remove_wait(wait);
+    answer(context, id, sequence, gone);
+  }
+}
+
+void LockTable::Impl::session_is_gone(Context& context, bool expired, bool leaves_tombstone) {
+  const SessionId id = state.session(context.session).id;
   state.remove_session(context.session);
   context.session = kNil;
   auto& timers = context.effects.timers;
   timers.push_back({TimerEvent::Kind::session, false, 0, id, Sequence(), FencingToken(), {}});
-  if (leaves_tombstone) {
-    state.add_tombstone(id, expired ? LockState::Tombstone::ended : LockState::Tombstone::closed);
-    timers.push_back(
-        {TimerEvent::Kind::tombstone, true, limits.tombstone_ms, id, Sequence(), FencingToken(), {}});
-  }
-  for (std::uint32_t lock : locks)
-    if (state.lock_live(lock)) settle(context, lock);
+  if (!leaves_tombstone) return;
+  state.add_tombstone(id, expired ? LockState::Tombstone::ended : LockState::Tombstone::closed);
+  timers.push_back(
+      {TimerEvent::Kind::tombstone, true, limits.tombstone_ms, id, Sequence(), FencingToken(), {}});
 }
 
 void LockTable::Impl::forget_session(Context& context) {

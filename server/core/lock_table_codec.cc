@@ -95,6 +95,8 @@ void encode_session(const LockState& state, std::uint32_t index, OwnerForm form,
   const bool is_live_one = state.live_session_of(session.client) == index;
   const bool goes_by_base = state.find_generation(session.id) == index;
   to.number((is_live_one ? kIsLiveOne : 0U) | (goes_by_base ? 0U : kBaseIsOthers));
+  to.number(static_cast<std::uint64_t>(session.ending));
+  to.number(session.swept);
   to.number(session.moved_to.size());
   for (GroupId group : session.moved_to) to.number(group.value);
   to.number(session.answers.size());

@@ -76,10 +76,18 @@ struct LockTable::Impl {
   void close_session(Context& context);
   void expire_session(Context& context);
   void end_session(Context& context, bool expired);
+  void end_waits(Context& context, bool expired, std::vector<std::uint32_t>& locks);
+  void session_is_gone(Context& context, bool expired, bool leaves_tombstone);
   void expire_hold(Context& context);
   void expire_wait(Context& context);
   void forget_session(Context& context);
   void start_epoch(Context& context);
+
+  // --- lock_table_sweeps.cc ----------------------------------------------------------------------
+  void begin_end(Context& context, bool expired);
+  void sweep(Context& context);
+  std::uint32_t end_holds_of(Context& context, std::uint32_t lock, bool expired);
+  void end_ending_holds(Context& context, std::uint32_t lock);
 
   // --- lock_table_moves.cc -----------------------------------------------------------------------
   void move_out(Context& context);
@@ -121,6 +129,7 @@ struct LockTable::Impl {
   void release(Context& context, const NameKey& key);
   void renew(Context& context, const NameKey& key);
   void cancel(Context& context, const NameKey& key);
+  bool has_all_its_holds(std::uint32_t session, std::uint32_t owner) const;
   void enqueue(Context& context, std::uint32_t lock, std::uint32_t owner);
   // Decides a request with nobody before it. False: it is not compatible with the holders, and must wait.
   // Otherwise it is granted or refused, as `outcome` tells.

@@ -17,12 +17,16 @@ void LockTable::Impl::acquire(Context& context, const NameKey& key) {
     owner = state.intern_owner(op.client_id.empty() ? state.client_of(client) : op.client_id, op.owner_tag);
   }
   std::uint32_t lock = state.find_lock(key);
+  const std::uint32_t own = lock == kNil ? kNil : state.find_hold(lock, owner);
+  const bool again = own != kNil && is_own(own, context.session);
+  if (!again && has_all_its_holds(context.session, owner)) {
+    answer(context, op.session, op.sequence, Outcome::refused(Reason::holds_full, 0, Status::over_quota));
+    return state.unref_owner(owner);
+  }
   if (lock == kNil) lock = state.add_lock(key);
 
   Outcome outcome;
   Request request{owner, context.session, op.sequence, op.mode, op.lease, op.lease_ms, false};
-  const std::uint32_t own = state.find_hold(lock, owner);
-  const bool again = own != kNil && is_own(own, context.session);
   if ((again || state.lock(lock).wait_count == 0) && decide(context, lock, request, outcome)) {
     conclude(context, outcome);
   } else if (op.wait_ms == 0) {
@@ -35,10 +39,16 @@ void LockTable::Impl::acquire(Context& context, const NameKey& key) {
   state.unref_owner(owner);
 }
 
+// What waits counts, too: it is granted without being asked whether there is room.
+bool LockTable::Impl::has_all_its_holds(std::uint32_t session, std::uint32_t owner) const {
+  const std::size_t held = state.holds_of_client(owner);
+  return held + state.session(session).wait_count >= limits.holds_per_client_max;
+}
+
 void LockTable::Impl::enqueue(Context& context, std::uint32_t lock, std::uint32_t owner) {
   const Operation& op = context.op;
-  if (state.session(context.session).wait_count >= limits.waiters_per_session_max) {
-    Outcome full = Outcome::refused(Reason::waiters_full, 0, Status::overloaded);
+  if (state.session(context.session).wait_count >= limits.waits_per_client_max) {
+    Outcome full = Outcome::refused(Reason::waiters_full, 0, Status::over_quota);
     return answer(context, op.session, op.sequence, full);
   }
   Wait wait;
@@ -220,6 +230,9 @@ std::uint32_t LockTable::Impl::find_named_hold(std::uint32_t session, const Oper
     return kNil;
   };
   if (!op.token) return not_held(EndCause::never, Reason::never_held);
+  const std::uint32_t of_session = hold == kNil ? kNil : state.hold(hold).session;
+  if (of_session != kNil && state.is_ending(of_session) && state.goes_by(hold, op.token))
+    return not_held(EndCause::expired, Reason::token_expired);
   if (op.token <= kTokenFloor || op.token > state.last_token)
     return not_held(EndCause::never, Reason::token_not_given);
   if (state.is_expired({op.token, key.place()})) return not_held(EndCause::expired, Reason::token_expired);

@@ -104,8 +104,14 @@ std::string text_of(Reason reason, std::uint32_t number, const LockTableLimits& 
       return "more than " + std::to_string(limits.answers_per_session_max) +
              " answers of this session are unacknowledged; wait for answers before sending more";
     case Reason::waiters_full:
-      return "more than " + std::to_string(limits.waiters_per_session_max) +
-             " requests of this session are waiting; wait for grants before sending more";
+      return "this client has its limit of " + std::to_string(limits.waits_per_client_max) +
+             " requests that wait in this group (--waits-per-client-max of the servers)";
+    case Reason::holds_full:
+      return "this client has its limit of " + std::to_string(limits.holds_per_client_max) +
+             " locks in this group, held or waited for (--holds-per-client-max of the servers)";
+    case Reason::sessions_full:
+      return "this group has its limit of " + std::to_string(limits.sessions_max) +
+             " sessions (--sessions-max of the servers)";
     case Reason::client_id_in_use:
       return "another live session has this client id; use another id, close that session, or wait until it "
              "ends (its "

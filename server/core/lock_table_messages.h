@@ -43,7 +43,9 @@ enum class Reason : std::uint8_t {
   session_closed,
   session_ended,
   session_not_known,
-  last = session_not_known,
+  holds_full,
+  sessions_full,
+  last = sessions_full,
 };
 
 // One sentence, saying what to do; empty for `none`.

@@ -132,6 +132,7 @@ void LockTable::Impl::move_out(Context& context) {
   const OwnedArc arc = arcs.front();
   if (!contains(state.arcs, arc)) return;
 
+  for (std::uint32_t lock : state.locks_in(arc)) end_ending_holds(context, lock);
   const std::vector<std::uint32_t> locks = state.locks_in(arc);
   Collector collector(state, arc);
   for (std::uint32_t lock : locks) collector.add_lock(lock);

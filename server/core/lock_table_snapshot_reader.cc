@@ -108,13 +108,18 @@ class Reader final : public LockTable::SnapshotReader {
     const std::uint64_t which = from.number_up_to(kIsLiveOne | kBaseIsOthers);
     const bool is_live_one = (which & kIsLiveOne) != 0;
     const bool goes_by_base = (which & kBaseIsOthers) == 0;
+    const auto ending = static_cast<Ending>(from.number_up_to(static_cast<std::uint64_t>(Ending::expired)));
+    const std::uint32_t swept = from.number32();
+    const bool is_ending = ending != Ending::none;
     if (!from.ok() || !id || client == kNil || !state_.tag_of(client).empty()) return false;
     if (state_.find_session(id) != kNil || (is_live_one && state_.live_session_of(client) != kNil) ||
         (goes_by_base && state_.find_generation(id) != kNil))
       return false;
+    if (is_ending && (is_live_one || goes_by_base)) return false;  // it has made room for the next
     state_.ref_owner(client);
     std::uint32_t index =
         state_.restore_session(id, client, ttl_ms, since_unix_ms, {adopted, is_live_one, goes_by_base});
+    state_.restore_ending(index, ending, swept);
     Session& session = state_.session(index);
     for (std::uint64_t left = from.number(); left != 0 && from.ok(); --left)
       state_.add_moved_to(index, GroupId(from.number32()));

@@ -185,14 +185,41 @@ std::uint32_t LockState::new_session(SessionId id, std::uint32_t client, std::ui
   return index;
 }
 
+// Its client may have another session now.
+void LockState::forget_names(std::uint32_t index) {
+  const Session& session = sessions_[index];
+  if (owners_[session.client].live_session == index) owners_[session.client].live_session = kNil;
+  if (find_generation(session.id) == index) by_base_.erase(base_of(session.id));
+}
+
+void LockState::begin_ending(std::uint32_t index, Ending how) {
+  Session& session = sessions_[index];
+  changing_session(session);
+  forget_names(index);
+  for (const StoredAnswer& answer : session.answers) unref_holder(answer);
+  for (std::size_t i = 0; i < session.ended_waits.size(); ++i) unref_holder(session.ended_waits[i]);
+  session.answers = {};
+  session.ended_waits = {};
+  session.ending = how;
+}
+
+void LockState::set_swept(std::uint32_t index, std::uint32_t lock) {
+  changing_session(sessions_[index]);
+  sessions_[index].swept = lock;
+}
+
+void LockState::restore_ending(std::uint32_t index, Ending how, std::uint32_t swept) {
+  sessions_[index].ending = how;
+  sessions_[index].swept = swept;
+}
+
 void LockState::remove_session(std::uint32_t index) {
   Session& session = sessions_[index];
   changing_session(session);
   for (const StoredAnswer& answer : session.answers) unref_holder(answer);
   for (std::size_t i = 0; i < session.ended_waits.size(); ++i) unref_holder(session.ended_waits[i]);
-  if (owners_[session.client].live_session == index) owners_[session.client].live_session = kNil;
+  forget_names(index);
   unref_owner(session.client);
-  if (find_generation(session.id) == index) by_base_.erase(base_of(session.id));
   session_index_.erase(session.id.value);
   trim(session_index_);
   sessions_.free(index);
@@ -312,8 +339,24 @@ std::uint32_t LockState::find_waited_hold(std::uint32_t session, Sequence sequen
   return it == waited_.end() ? kNil : *it;
 }
 
+std::size_t LockState::holds_of_client(std::uint32_t owner) const {
+  auto it = holds_of_clients_.find(hash_bytes(client_of(owner), 0));
+  return it == holds_of_clients_.end() ? 0 : it->second;
+}
+
+void LockState::count_hold(std::uint32_t owner, bool added) {
+  const std::uint64_t client = hash_bytes(client_of(owner), 0);
+  if (added) {
+    ++holds_of_clients_[client];
+    return;
+  }
+  auto it = holds_of_clients_.find(client);
+  if (--it->second == 0) holds_of_clients_.erase(it);
+}
+
 std::uint32_t LockState::add_hold(const Hold& hold) {
   changing(hold.lock);
+  count_hold(hold.owner, true);
   std::uint32_t index = holds_.allocate();
   Hold& node = holds_[index] = hold;
   link_hold(index);
@@ -333,6 +376,7 @@ void LockState::remove_hold(std::uint32_t index) {
     trim(leased_);
   }
   if (holds_[index].upgraded) replaced_tokens_.erase(index);
+  count_hold(holds_[index].owner, false);
   unlink_hold(index);
   unref_owner(holds_[index].owner);
   holds_.free(index);
@@ -366,10 +410,12 @@ void LockState::link_hold_to_session(std::uint32_t index) {
   hold.session_next = session.first_hold;
   if (session.first_hold != kNil) holds_[session.first_hold].session_previous = index;
   session.first_hold = index;
+  ++session.hold_count;
 }
 
 void LockState::unlink_hold_from_session(std::uint32_t index) {
   const Hold& hold = holds_[index];
+  --sessions_[hold.session].hold_count;
   (hold.session_previous == kNil ? sessions_[hold.session].first_hold
                                  : holds_[hold.session_previous].session_next) = hold.session_next;
   if (hold.session_next != kNil) holds_[hold.session_next].session_previous = hold.session_previous;

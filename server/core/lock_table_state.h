@@ -82,6 +82,8 @@ struct Wait {
   LeaseKind lease = LeaseKind::session;
 };
 
+enum class Ending : std::uint8_t { none = 0, closed = 1, expired = 2 };
+
 struct Session {
   SessionId id;
   Sequence acked_below;
@@ -91,6 +93,9 @@ struct Session {
   std::uint32_t first_hold = kNil;
   std::uint32_t first_wait = kNil;
   std::uint32_t wait_count = 0;
+  std::uint32_t hold_count = 0;
+  Ending ending = Ending::none;  // it is over, and some of its holds are still to go
+  std::uint32_t swept = 0;       // ending: none are left in locks below this index
   // Came with an arc from another group, and nothing of the client has been logged here yet: the client may
   // be at a later generation, which then becomes that of this session.
   bool adopted = false;
@@ -167,6 +172,10 @@ class LockState {
   // The client spoke: the session goes by `id` from now on, and is like any other.
   void settle_adopted(std::uint32_t session, SessionId id);
   void add_moved_to(std::uint32_t session, GroupId group);
+  // It is found by its id only, from now on, and remembers nothing.
+  void begin_ending(std::uint32_t session, Ending how);
+  void set_swept(std::uint32_t session, std::uint32_t lock);
+  bool is_ending(std::uint32_t session) const { return sessions_[session].ending != Ending::none; }
   // REQUIRES: it has no holds and no waits.
   void remove_session(std::uint32_t session);
   bool session_live(std::uint32_t index) const { return index < sessions_.size() && sessions_[index].id; }
@@ -227,6 +236,8 @@ class LockState {
   // Its session ends and it stays.
   void detach_from_session(std::uint32_t hold);
   std::size_t hold_count() const { return holds_.live(); }
+  // Of all owners with the client id of this one.
+  std::size_t holds_of_client(std::uint32_t owner) const;
 
   // --- waits -------------------------------------------------------------------------------------
   const Wait& wait(std::uint32_t index) const { return waits_[index]; }
@@ -268,6 +279,7 @@ class LockState {
   // finds none.
   std::uint32_t restore_session(SessionId id, std::uint32_t client, std::uint32_t ttl_ms,
                                 std::uint64_t since_unix_ms, const SessionFlags& flags);
+  void restore_ending(std::uint32_t session, Ending how, std::uint32_t swept);
   void restore_replaced_token(std::uint32_t hold, FencingToken token);
   void restore_free_lock() { locks_.extend(); }
   void restore_free_locks(std::vector<std::uint32_t> indexes) { locks_.set_free(std::move(indexes)); }
@@ -378,6 +390,8 @@ class LockState {
   // Without being found by its base.
   std::uint32_t new_session(SessionId id, std::uint32_t client, std::uint32_t ttl_ms,
                             std::uint64_t since_unix_ms);
+  void count_hold(std::uint32_t owner, bool added);
+  void forget_names(std::uint32_t session);
   void link_hold(std::uint32_t index);
   void unlink_hold(std::uint32_t index);
   void link_hold_to_session(std::uint32_t index);
@@ -410,6 +424,8 @@ class LockState {
   boost::unordered_flat_map<std::uint64_t, Tombstone, MixedHash> tombstones_;
   boost::unordered_flat_map<std::uint32_t, FencingToken> replaced_tokens_;      // by hold; of upgraded ones
   boost::unordered_flat_map<std::uint64_t, std::uint32_t, MixedHash> by_base_;  // sessions
+  // By the hash of the client id. Counted, not kept: a snapshot has the holds.
+  boost::unordered_flat_map<std::uint64_t, std::uint32_t, MixedHash> holds_of_clients_;
   std::deque<ExpiredToken> expired_;
   boost::unordered_flat_set<std::uint64_t, MixedHash> expired_index_;
   std::vector<StateWatcher*> watchers_;

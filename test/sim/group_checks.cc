@@ -29,7 +29,7 @@ std::uint64_t base_of(std::uint64_t index) {
 
 bool says_nothing(Status status) {
   return status == Status::not_primary || status == Status::moved || status == Status::overloaded ||
-         status == Status::unavailable || status == Status::session_unknown ||
+         status == Status::over_quota || status == Status::unavailable || status == Status::session_unknown ||
          status == Status::client_id_in_use;
 }
 

@@ -124,9 +124,11 @@ struct ListOptions {
 // may be under way.
 //
 // Errors common to all operations: unavailable (no router, or not the group, in request_timeout; `message`
-// says which and why), overloaded, invalid_argument (limits; a blocking call from a callback of the library),
-// client_id_in_use, permission_denied, session_expired (the outcome of an operation is unknown then when
-// outcome_unknown says so).
+// says which and why), overloaded (an acquire that waits asks again by itself until its wait is over; for one
+// that does not, `retry_after` tells when that is worth while), over_quota (the message names the limit),
+// invalid_argument (limits; a blocking call from a callback of the library), client_id_in_use,
+// permission_denied, session_expired (the outcome of an operation is unknown then when outcome_unknown says
+// so).
 class Client {
  public:
   // Connects in the background; see wait_connected(). Throws LockError (invalid_argument) when the options

@@ -24,12 +24,13 @@ struct Holder {
 };
 
 struct Error {
-  Status status = Status::unavailable;  // never ok, never queued
-  EndCause cause = EndCause::none;      // not_held: never, released or expired
-  GroupId group;                        // who answered or can't be reached; 0: not known
-  Holder holder;                        // timed_out, would_deadlock, client_id_in_use: who is in the way
-  std::string resource;                 // what was asked for; empty for calls without one
-  std::string message;                  // details for people; may be empty
+  Status status = Status::unavailable;      // never ok, never queued
+  EndCause cause = EndCause::none;          // not_held: never, released or expired
+  GroupId group;                            // who answered or can't be reached; 0: not known
+  Holder holder;                            // timed_out, would_deadlock, client_id_in_use: who is in the way
+  std::string resource;                     // what was asked for; empty for calls without one
+  std::string message;                      // details for people; may be empty
+  std::chrono::milliseconds retry_after{};  // overloaded: when it is worth asking again; 0: not known
   // True: the operation may or may not have been done (or be done yet). What a late grant would hold is given
   // back by itself.
   bool outcome_unknown = false;

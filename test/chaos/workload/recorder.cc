@@ -13,6 +13,7 @@ constexpr std::int64_t kNsPerMs = 1'000'000;
 bool promised_nothing(const Error& error) {
   switch (error.status) {
     case Status::overloaded:
+    case Status::over_quota:
     case Status::invalid_argument:
     case Status::permission_denied:
     case Status::client_id_in_use:

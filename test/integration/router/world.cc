@@ -97,12 +97,12 @@ void World::elect(unsigned group, const std::string& server) {
         "an election");
 }
 
-void World::start_all() {
+void World::start_all(RouterProcessOptions options) {
   until([&] { return !view.cluster.empty(); }, "the first view");
   start_server("s1");
   start_server("s2");
   bootstrap(1, "s1");
-  start_router();
+  start_router(std::move(options));
   until([&] { return ready; }, "the router");
 }
 

@@ -35,7 +35,7 @@ class World : public ::testing::Test {
   // Makes `server` the primary of the group, for itself and in the coordinator.
   void elect(unsigned group, const std::string& server);
   // The usual: servers s1 and s2, one group at s1, a router that is ready.
-  void start_all();
+  void start_all(RouterProcessOptions options = {});
   std::unique_ptr<EdgeClient> client(std::uint64_t number);
 
   static Operation acquire(std::uint64_t sequence, std::string_view resource, std::uint32_t deadline_ms = 0);

@@ -24,6 +24,7 @@ TEST(ExitCode, FollowsTheStatus) {
       {Status::session_unknown, 66},
       {Status::unavailable, 69},
       {Status::overloaded, 69},
+      {Status::over_quota, 69},
       {Status::moved, 69},
       {Status::not_primary, 69},
       {Status::invalid_argument, 64},

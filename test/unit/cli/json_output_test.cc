@@ -92,6 +92,7 @@ TEST(Json, NamesStatusesAndCausesForPrograms) {
   EXPECT_EQ(status_name(Status::would_deadlock), "would_deadlock");
   EXPECT_EQ(status_name(Status::invalid_argument), "invalid_argument");
   EXPECT_EQ(status_name(Status::stale), "stale");
+  EXPECT_EQ(status_name(Status::over_quota), "over_quota");
   EXPECT_EQ(status_name(static_cast<Status>(200)), "unknown");
   EXPECT_EQ(cause_name(EndCause::never), "never");
   EXPECT_EQ(cause_name(EndCause::expired), "expired");

@@ -103,6 +103,18 @@ struct CoreDriver {
     core.answer(answer, now, out);
   }
 
+  void overloaded(Sequence sequence, std::uint32_t retry_after_ms) {
+    Answer answer;
+    answer.session = session_of(kBase, 0);
+    answer.sequence = sequence;
+    answer.status = Status::overloaded;
+    answer.group = kGroup;
+    answer.message = "g1 is asked for more than it can do";
+    answer.retry_after_ms = retry_after_ms;
+    core.heard(now);
+    core.answer(answer, now, out);
+  }
+
   // A lock acquired at once in an open session.
   HoldId held(const std::string& resource, FencingToken token = kToken, GroupId group = kGroup) {
     Sequence sequence = acquire(resource);

@@ -167,7 +167,7 @@ TEST_F(ExactlyOnce, AnswersComeBackWhateverOrderTheOperationsCameIn) {
 TEST_F(ExactlyOnce, OverloadHasNoEffectAndIsNotRemembered) {
   LockTableLimits limits;
   limits.answers_per_session_max = 2;
-  limits.waiters_per_session_max = 1;
+  limits.waits_per_client_max = 1;
   TableRig rig(limits);
   rig.open(kA, "a");
   rig.open(kB, "b");
@@ -177,7 +177,7 @@ TEST_F(ExactlyOnce, OverloadHasNoEffectAndIsNotRemembered) {
   Operation second = waiting(acquire(kA, "busy", "2"));
   second.sequence = Sequence(2);
   Answer full = rig.run(second);
-  EXPECT_EQ(full.status, Status::overloaded);
+  EXPECT_EQ(full.status, Status::over_quota);
   EXPECT_FALSE(full.message.empty());
   EXPECT_EQ(rig.table->stats().waiters, 1U);
   rig.last_sequence[kA] = 2;

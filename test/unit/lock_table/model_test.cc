@@ -214,8 +214,9 @@ class AgainstTheReference : public ::testing::TestWithParam<std::uint64_t> {};
 
 TEST_P(AgainstTheReference, RandomOperationsGetTheSameAnswers) {
   LockTableLimits limits;
-  limits.answers_per_session_max = 24;
-  limits.waiters_per_session_max = 8;
+  limits.answers_per_session_max = 10;
+  limits.waits_per_client_max = 8;
+  limits.holds_per_client_max = 14;
   TableRig rig(limits);
   TableRig twin(limits);
   ReferenceTable reference(limits);
@@ -265,9 +266,10 @@ TEST_P(AgainstTheReference, RandomOperationsGetTheSameAnswers) {
     }
     if (HasFatalFailure()) return;
   }
-  for (Status status : {Status::ok, Status::queued, Status::timed_out, Status::cancelled, Status::not_held,
-                        Status::session_expired, Status::session_unknown, Status::client_id_in_use,
-                        Status::would_deadlock, Status::overloaded, Status::invalid_argument, Status::stale})
+  for (Status status :
+       {Status::ok, Status::queued, Status::timed_out, Status::cancelled, Status::not_held,
+        Status::session_expired, Status::session_unknown, Status::client_id_in_use, Status::would_deadlock,
+        Status::overloaded, Status::over_quota, Status::invalid_argument, Status::stale})
     EXPECT_GT(seen[status], 0) << "the operations never lead to '" << to_string(status) << "'";
 }
 

@@ -109,6 +109,7 @@ void ReferenceTable::open_session(const Operation& op) {
     in_use.holder = {session.client, "", session.since};
     return out_.push_back(in_use);
   }
+  if (is_new && sessions_.size() >= limits_.sessions_max) return out_.push_back(base(op, Status::over_quota));
   Session& session = sessions_[op.session];
   if (is_new) session.since = now_;
   session.client = op.client_id;
@@ -212,7 +213,8 @@ void ReferenceTable::client_operation(const Operation& op) {
   if (beat) return;
   if (!op.sequence) return out_.push_back(base(op, Status::invalid_argument));
   if (std::optional<Answer> answer = earlier(op)) return out_.push_back(*answer);
-  if (session.answers.size() >= limits_.answers_per_session_max)
+  const bool is_oldest = !session.answers.empty() && op.sequence < session.answers.begin()->first;
+  if (session.answers.size() >= limits_.answers_per_session_max && !is_oldest)
     return out_.push_back(base(op, Status::overloaded));
   if (!well_formed(op)) return conclude(base(op, Status::invalid_argument));
   if (op.kind == OperationKind::acquire) return acquire(op);
@@ -226,14 +228,21 @@ void ReferenceTable::acquire(const Operation& op) {
   Lock& lock = locks_[std::string(op.resource)];
   bool holds =
       std::any_of(lock.holds.begin(), lock.holds.end(), [&](const Hold& h) { return h.owner == owner; });
+  std::size_t waiting = 0;
+  std::size_t held = 0;
+  for (const auto& [resource, other] : locks_) {
+    for (const Wait& wait : other.waits) waiting += wait.op.view().session == op.session;
+    for (const Hold& hold : other.holds) held += hold.owner.first == owner.first;
+  }
+  if (!holds && held + waiting >= limits_.holds_per_client_max) {
+    if (lock.holds.empty()) locks_.erase(std::string(op.resource));
+    return out_.push_back(base(op, Status::over_quota));
+  }
   if (holds || lock.waits.empty()) {
     if (std::optional<Answer> answer = decide(lock, owner, op, false)) return conclude(*answer);
   }
   if (op.wait_ms == 0) return conclude(told(base(op, Status::timed_out), lock));
-  std::size_t waiting = 0;
-  for (const auto& [resource, other] : locks_)
-    for (const Wait& wait : other.waits) waiting += wait.op.view().session == op.session;
-  if (waiting >= limits_.waiters_per_session_max) return out_.push_back(base(op, Status::overloaded));
+  if (waiting >= limits_.waits_per_client_max) return out_.push_back(base(op, Status::over_quota));
   Answer queued = told(base(op, Status::queued), lock);
   queued.position = static_cast<std::uint32_t>(lock.waits.size());
   lock.waits.push_back({owner, OwnedOperation(op), now_});

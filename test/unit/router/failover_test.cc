@@ -301,7 +301,7 @@ TEST_F(Failover, AGroupThatIsAwayForLongCollectsNothingOfWhatEnded) {
   d.down("s1#1");
   for (std::uint64_t i = 1; i <= 20'000; ++i) {
     d.send(c, {acquire(i, "a", 1)});
-    d.pass(1);
+    d.pass(20);
     ASSERT_EQ(d.told().size(), 1U);
   }
   EXPECT_EQ(d.core.stats().pending, 0U);

@@ -125,6 +125,7 @@ void GroupCluster::carry_out(const std::string& server, GroupOutput& output) {
   for (const std::string& note : output.notes) {
     if (note.find("sends a snapshot") != std::string::npos) ++snapshots_begun_;
   }
+  for (auto& finished : output.finished) finish_order_.emplace(finished.request, finish_order_.size());
   for (auto& finished : output.finished) finished_.emplace(finished.request, std::move(finished));
   for (auto& later : output.later) {
     for (Answer& answer : later.answers) later_[later.channel].push_back(std::move(answer));

@@ -53,6 +53,8 @@ class GroupCluster {
   Answer ask(const std::string& server, const Operation& operation, std::uint64_t channel = 1);
   bool is_finished(RequestId request) const { return finished_.contains(request); }
   const std::vector<Answer>& answers(RequestId request) const { return finished_.at(request).answers; }
+  // Smaller for one that was finished earlier.
+  std::size_t finish_order(RequestId request) const { return finish_order_.at(request); }
   RequestId query(const std::string& server, GroupQuery query);
   const GroupOutput::Reported& report(RequestId request) const { return reports_.at(request); }
   bool is_reported(RequestId request) const { return reports_.contains(request); }
@@ -128,6 +130,7 @@ class GroupCluster {
   std::deque<Message> messages_;
   std::map<RequestId, Asked> asked_;
   std::map<RequestId, GroupOutput::Finished> finished_;
+  std::map<RequestId, std::size_t> finish_order_;
   std::map<RequestId, GroupOutput::Reported> reports_;
   std::map<ChannelId, std::vector<Answer>> later_;
   std::vector<Sent> transfers_;
