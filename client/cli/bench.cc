@@ -248,7 +248,7 @@ ManyHolds::ManyHolds(Clients& clients, const HoldLoad& load) : in_flight_(load.i
   for (std::size_t i = 0; i < clients.size(); ++i) {
     std::uint64_t share = load.count / clients.size() + (i < load.count % clients.size() ? 1 : 0);
     char prefix[16];
-    std::snprintf(prefix, sizeof prefix, "%.5s-%03zu/", run.c_str(), i % 1000);
+    std::snprintf(prefix, sizeof prefix, "%.3s-%05zu/", run.c_str(), i % 100'000);
     workers_.push_back(std::make_unique<Worker>(*clients[i], prefix, share, load.lease_ms));
   }
 }

@@ -21,7 +21,7 @@ std::uint64_t SessionCore::pause_ms(std::uint32_t refusals, std::uint32_t retry_
   random_ ^= random_ << 17;
   const std::uint64_t own_ms =
       std::min(kFirstMsMax, kFirstMs << std::min<std::uint64_t>(refusals, kDoublingsMax));
-  const std::uint64_t pause = std::max<std::uint64_t>(own_ms, retry_after_ms);
+  const std::uint64_t pause = retry_after_ms != 0 ? retry_after_ms : own_ms;
   return pause - pause / 4 + random_ % (pause / 2 + 1);
 }
 

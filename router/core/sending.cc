@@ -57,8 +57,10 @@ void RouterCore::State::expire(Pending& pending, TimeMs now) {
   std::string message;
   if (pending.group != kNone) {
     Group& group = groups_[pending.group];
-    if (pending.state == PendingState::waiting && !pending.maybe_done() && !group.troubled &&
-        !pending.put_off && pending.moved == 0)
+    const bool never_sent = pending.state == PendingState::waiting && !pending.maybe_done();
+    const bool answers =
+        !group.troubled && (group.calls.empty() || now < group.calls.front().sent_at + kPrimaryPatienceMs);
+    if (never_sent && answers && !pending.put_off && pending.moved == 0)
       return turn_away(group, pending, now);
     if (pending.put_off && !group.troubled) {
       message = group.put_off_why;

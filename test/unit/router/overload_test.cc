@@ -132,6 +132,14 @@ TEST_F(Overload, WorkWhoseDeadlineHasPassedIsNotSent) {
   EXPECT_THAT(d.told().back(), HasSubstr("g1 did not come to it in time; nothing was done"));
 }
 
+TEST_F(Overload, AGroupThatDoesNotAnswerIsOutOfReachAndNotOverloaded) {
+  acquires(0, kSubmit);
+  d.turn();
+  acquires(1, 1, 400);
+  d.pass(1'000);
+  EXPECT_EQ(d.answers.back().status, Status::unavailable);
+}
+
 TEST_F(Overload, ARefusalAtTheDoorIsNoAnswerToWhatMayHaveBeenDoneBefore) {
   d.send(clients[0], {acquire(1'001, "x")});
   d.only_sent();
