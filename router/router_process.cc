@@ -8,6 +8,7 @@
 #include <optional>
 #include <utility>
 
+#include "coordinator/core/group_recovery.h"
 #include "router/client_edge.h"
 #include "router/group_links.h"
 #include "schema/wire/turn.h"
