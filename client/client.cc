@@ -291,6 +291,16 @@ void Client::start_change_ring(const RingChange& change, Done<RingReport> done) 
   });
 }
 
+void Client::start_recover_group(GroupId group, std::uint64_t expected_version, Done<RecoveryReport> done) {
+  client::Query query;
+  query.kind = client::Query::Kind::recover;
+  query.list.group = group;
+  query.expected_version = expected_version;
+  query.timeout_ms = engine_->request_timeout_ms();
+  query.done = std::move(done);
+  engine_->query(std::move(query));
+}
+
 // --- blocking
 
 Result<Lock> Client::acquire(std::string_view resource, AcquireOptions options) {
@@ -352,6 +362,11 @@ Result<PlaceReport> Client::locate(std::string_view resource) {
 Result<RingReport> Client::change_ring(const RingChange& change) {
   return client::blocking<RingReport>(engine_.get(), "",
                                       [&](auto done) { start_change_ring(change, std::move(done)); });
+}
+
+Result<RecoveryReport> Client::recover_group(GroupId group, std::uint64_t expected_version) {
+  return client::blocking<RecoveryReport>(
+      engine_.get(), "", [&](auto done) { start_recover_group(group, expected_version, std::move(done)); });
 }
 
 Result<void> Client::list(std::string_view prefix, const std::function<bool(const LockReport&)>& each) {

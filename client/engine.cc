@@ -216,8 +216,7 @@ void Engine::execute(Call& call, std::uint64_t now_ms) {
 
 void Engine::execute(Query& query, std::uint64_t now_ms) {
   if (closing_) return fail_query(query, Status::unavailable, "the client is closed");
-  bool once = query.kind == Query::Kind::change_ring && !query.change.dry_run;
-  QueryId id = core_.query(query.timeout_ms, now_ms, out_, once);
+  QueryId id = core_.query(query.timeout_ms, now_ms, out_, query.writes());
   queries_.emplace(id.value, std::move(query));
 }
 

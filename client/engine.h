@@ -27,15 +27,21 @@ namespace dlm::client {
 
 // A read, or what an operator asks for; and who wants its report.
 struct Query {
-  enum class Kind : std::uint8_t { inspect, list, status, step_down, ring, locate, change_ring };
+  enum class Kind : std::uint8_t { inspect, list, status, step_down, ring, locate, change_ring, recover };
   Kind kind = Kind::status;
   std::string name;  // resource, prefix
   ListOptions list;
-  RingChange change;  // with the version that it expects
+  RingChange change;                   // with the version that it expects
+  std::uint64_t expected_version = 0;  // recover; 0: only looks
   std::uint32_t timeout_ms = 0;
   bool sent = false;
+  // The router writes it down, so it must not be asked of a second one.
+  bool writes() const {
+    return (kind == Kind::change_ring && !change.dry_run) || (kind == Kind::recover && expected_version != 0);
+  }
   std::variant<Client::Done<LockReport>, Client::Done<LockPage>, Client::Done<ClusterReport>,
-               Client::Done<GroupReport>, Client::Done<RingReport>, Client::Done<PlaceReport>>
+               Client::Done<GroupReport>, Client::Done<RingReport>, Client::Done<PlaceReport>,
+               Client::Done<RecoveryReport>>
       done;
 };
 

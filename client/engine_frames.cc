@@ -110,6 +110,12 @@ void Engine::send_query(QueryId id, std::uint64_t) {
     case Query::Kind::change_ring:
       wire::write(query.change, what.initChangeRing());
       break;
+    case Query::Kind::recover: {
+      auto recover = what.initRecoverGroup();
+      recover.setGroup(query.list.group.value);
+      recover.setExpectedVersion(query.expected_version);
+      break;
+    }
   }
   link_.send(message);
 }
@@ -185,8 +191,7 @@ void Engine::fail_query(Query& query, Status status, const std::string& message)
   bool of_a_name = query.kind == Query::Kind::inspect || query.kind == Query::Kind::locate;
   std::string name = of_a_name ? query.name : std::string();
   // The router that was to carry it out may have, whoever it was that could not be reached.
-  bool unknown = query.kind == Query::Kind::change_ring && !query.change.dry_run && query.sent &&
-                 answer.status == Status::unavailable;
+  bool unknown = query.writes() && query.sent && answer.status == Status::unavailable;
   std::visit([&](const auto& done) { done(to_error(answer, name, unknown)); }, query.done);
 }
 

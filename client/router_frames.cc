@@ -36,6 +36,8 @@ ReportContent read(wire::Report::Reader from) {
       return wire::read(from.getRing());
     case wire::Report::PLACE:
       return wire::read(from.getPlace());
+    case wire::Report::RECOVERY:
+      return wire::read(from.getRecovery());
     default:
       return {};
   }

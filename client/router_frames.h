@@ -19,8 +19,8 @@ capnp::ReaderOptions limits_of(wire::Words frame);
 // None: of a kind that a later protocol has.
 std::optional<SessionNotice> read(wire::SessionEvent::Reader from);
 
-using ReportContent =
-    std::variant<std::monostate, LockReport, LockPage, ClusterReport, GroupReport, RingReport, PlaceReport>;
+using ReportContent = std::variant<std::monostate, LockReport, LockPage, ClusterReport, GroupReport,
+                                   RingReport, PlaceReport, RecoveryReport>;
 // Monostate: none, or of a kind that a later protocol has.
 ReportContent read(wire::Report::Reader from);
 

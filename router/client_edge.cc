@@ -287,6 +287,11 @@ void ClientEdge::take_query(ConnectionId id, wire::GroupQuery::Reader from) {
       query.kind = Query::Kind::change_ring;
       query.change = wire::read(asked.getChangeRing());
       break;
+    case wire::Query::RECOVER_GROUP:
+      query.kind = Query::Kind::recover;
+      query.group = GroupId(asked.getRecoverGroup().getGroup());
+      query.expected_version = asked.getRecoverGroup().getExpectedVersion();
+      break;
     default:
       return core_.refuse(id, Status::invalid_argument, "this router does not know this kind of query");
   }
@@ -374,6 +379,7 @@ void ClientEdge::send_report(wire::FrameConnection& to, const ClientReport& repo
     void operator()(const ClusterReport& cluster) const { wire::write(cluster, to.initCluster()); }
     void operator()(const RingReport& ring) const { wire::write(ring, to.initRing()); }
     void operator()(const PlaceReport& place) const { wire::write(place, to.initPlace()); }
+    void operator()(const RecoveryReport& recovery) const { wire::write(recovery, to.initRecovery()); }
   };
   std::visit(Write{out}, report.report.content);
   if (message.builder.sizeInWords() * sizeof(capnp::word) + 1'024 <= options_.frames.frame_bytes_max) {

@@ -72,6 +72,7 @@ void write_query(const Query& from, wire::Query::Builder to) {
     case Query::Kind::ring:
     case Query::Kind::locate:
     case Query::Kind::change_ring:
+    case Query::Kind::recover:
       break;  // the router's own
   }
 }

@@ -8,6 +8,7 @@
 #include <optional>
 #include <utility>
 
+#include "coordinator/core/group_recovery.h"
 #include "router/client_edge.h"
 #include "router/group_links.h"
 #include "schema/wire/turn.h"
@@ -62,6 +63,7 @@ struct RouterProcess::Impl : std::enable_shared_from_this<RouterProcess::Impl> {
   void look_ready();
   void fail(std::string why);
   void write_ring(const RingWrite& write);
+  void write_group(GroupWrite&& write);
   void wake();
   void turn();
   void arm();
@@ -182,6 +184,19 @@ void RouterProcess::Impl::write_ring(const RingWrite& write) {
   coordinator->propose_ring(write.record.version, write.record, std::move(written));
 }
 
+void RouterProcess::Impl::write_group(GroupWrite&& write) {
+  auto written = guarded([this, call = write.call](coordinator::WriteResult result) {
+    core.group_written(call, result);
+    wake();
+  });
+  coordinator::GroupConfig& next = write.record.config;
+  next.author = coordinator::operator_author(id, write.call.value);
+  LOG(WARNING) << "an operator has " << to_string(write.group) << " begin anew, after version "
+               << write.record.version << " of its record: " << to_json(next);
+  if (coordinator == nullptr) return written(coordinator::WriteResult::unavailable);
+  coordinator->propose(write.group, write.record.version, next, std::move(written));
+}
+
 // --- turns -------------------------------------------------------------------
 
 // At the end of the loop's turn, so that whatever else is ready becomes input too, and leaves in the same
@@ -200,6 +215,7 @@ void RouterProcess::Impl::turn() {
   edge.deliver(output, id);
   links->perform(output);
   for (const RingWrite& write : output.ring_writes) write_ring(write);
+  for (GroupWrite& write : output.group_writes) write_group(std::move(write));
   arm();
 }
 

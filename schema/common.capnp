@@ -68,6 +68,10 @@ struct Query {
     ring @8 :Void;           # the ring and its groups, for the router to tell
     locate @9 :Data;         # resource: where it is
     changeRing @10 :RingChange;  # not a read: the answer is the ring as it will be
+    recoverGroup :group {    # the way out for a group whose in-sync members are gone for ever, for the router
+      group @11 :UInt32;
+      expectedVersion @12 :UInt64;  # of the group's record; 0: a read, it is only told what would be done
+    }
   }
 }
 
@@ -172,6 +176,21 @@ struct Place {
   ringVersion @7 :UInt64;
 }
 
+struct Recovery {
+  group @0 :UInt32;
+  version @1 :UInt64;
+  epoch @2 :UInt64;
+  era @3 :UInt64;
+  lost @4 :List(Text);
+  inSyncAlive @5 :List(Text);
+  members @6 :List(Text);
+  leaseMsMax @7 :UInt32;
+  successor @8 :Text;
+  firstToken @9 :UInt64;
+  refusal @10 :Text;
+  begun @11 :Bool;
+}
+
 struct ClusterStatus {
   struct Router {
     id @0 :Text;
@@ -201,5 +220,6 @@ struct Report {
     cluster @6 :ClusterStatus;
     ring @7 :RingStatus;
     place @8 :Place;
+    recovery @9 :Recovery;
   }
 }

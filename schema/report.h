@@ -140,6 +140,23 @@ struct RingChange {
   bool dry_run = false;                // tells what would be, and does nothing
 };
 
+// A group whose in-sync members may be gone for ever, and what it takes to begin it anew without them: every
+// lock that it had is forgotten. By the group's record and by who is registered.
+struct RecoveryReport {
+  GroupId group;
+  std::uint64_t version = 0;  // of the group's record; what is begun is begun from this one
+  Epoch epoch;
+  std::uint64_t era = 0;
+  std::vector<std::string> lost;           // members of the in-sync set that are not registered
+  std::vector<std::string> in_sync_alive;  // those that are: with one of them nothing is lost
+  std::vector<std::string> members;        // live servers of the group
+  std::uint32_t lease_ms_max = 0;          // for so long nothing is granted
+  std::string successor;                   // who begins it anew, in the next epoch and era; empty: refused
+  FencingToken first_token;                // all that are given afterwards are above it
+  std::string refusal;                     // why it may not be done; empty: it may
+  bool begun = false;                      // it was done: what stands above is how it was before
+};
+
 // Where a name is.
 struct PlaceReport {
   std::string resource;

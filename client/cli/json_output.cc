@@ -205,6 +205,23 @@ JsonObject to_json(const PlaceReport& place) {
   return out;
 }
 
+JsonObject to_json(const RecoveryReport& recovery) {
+  JsonObject out;
+  out["group"] = to_string(recovery.group);
+  out["begun"] = recovery.begun;
+  out["version"] = recovery.version;
+  out["epoch"] = recovery.epoch.value;
+  out["era"] = recovery.era;
+  out["lost"] = strings(recovery.lost);
+  out["in_sync_alive"] = strings(recovery.in_sync_alive);
+  out["members"] = strings(recovery.members);
+  out["lease_ms_max"] = recovery.lease_ms_max;
+  out["successor"] = printable(recovery.successor);
+  out["first_token"] = recovery.first_token.value;
+  out["refusal"] = printable(recovery.refusal);
+  return out;
+}
+
 JsonObject to_json(const RingProgress& progress) {
   JsonObject out;
   out["version"] = progress.version;

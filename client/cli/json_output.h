@@ -31,6 +31,7 @@ JsonObject to_json(const ClusterReport& cluster);
 JsonObject to_json(const RingReport& ring);
 // Hashes are hex digits: JSON's readers often have no 64-bit integers.
 JsonObject to_json(const PlaceReport& place);
+JsonObject to_json(const RecoveryReport& recovery);
 JsonObject to_json(const RingProgress& progress);
 // Of a plan: the sums of what would move, and how even the ring is before and after.
 JsonObject plan_json(const RingReport& plan);

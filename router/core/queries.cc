@@ -1,5 +1,6 @@
 // What is asked of groups: one lock, a page of a group's locks, and the state of the cluster, put together
-// from the view and from what each primary says of itself. The ring is in ring_queries.cc.
+// from the view and from what each primary says of itself. The ring is in ring_queries.cc, a
+// group that is lost in recovery_queries.cc.
 #include <algorithm>
 #include <string>
 #include <utility>
@@ -78,6 +79,8 @@ void RouterCore::State::query(ConnectionId id, std::uint64_t number, std::uint32
     case Query::Kind::locate:
     case Query::Kind::change_ring:
       return ring_query(*connection, number, deadline, query, now);
+    case Query::Kind::recover:
+      return begin_recovery(*connection, number, deadline, query);
     case Query::Kind::list:
     case Query::Kind::step_down:
       if (routes_.ready() && group_of(query.group) == nullptr)
@@ -323,6 +326,9 @@ void RouterCore::State::expire_queries(TimeMs now) {
 std::string RouterCore::State::describe_delay(const PendingQuery& query, TimeMs now) {
   if (query.query.kind == Query::Kind::change_ring)
     return "no answer from the coordinator in time: whether the ring was changed is not known, look at it";
+  if (query.query.kind == Query::Kind::recover)
+    return "no answer from the coordinator in time: whether " + to_string(query.query.group) +
+           " was begun anew is not known, look at it";
   const Group* group = target_of(query);
   if (group == nullptr) return "no ring: the cluster has no groups yet";
   if (group->troubled) return describe(*group, now);

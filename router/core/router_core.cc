@@ -12,6 +12,7 @@ void RouterOutput::clear() {
   submits.clear();
   queries.clear();
   ring_writes.clear();
+  group_writes.clear();
   welcomes.clear();
   batches.clear();
   reports.clear();
@@ -38,6 +39,7 @@ void RouterCore::State::turn(TimeMs now, RouterOutput& output) {
   for (Group& group : groups_) ask_backups(group, now, output);
   send_queries(now, output);
   output.ring_writes.swap(ring_writes_);
+  output.group_writes.swap(group_writes_);
   output.links.insert(output.links.end(), std::make_move_iterator(links_.begin()),
                       std::make_move_iterator(links_.end()));
   links_.clear();
@@ -79,7 +81,7 @@ TimeMs RouterCore::State::next_turn(const Group& group) const {
 TimeMs RouterCore::State::next_turn() const {
   // Something to tell or to free needs a turn at once; time 0 is always past.
   if (!dirty_.empty() || !welcomes_.empty() || !reports_.empty() || !closes_.empty() || !links_.empty() ||
-      !ring_writes_.empty())
+      !ring_writes_.empty() || !group_writes_.empty())
     return 0;
   TimeMs next = std::min(parked_.empty() ? kNever : parked_.front().at, queries_deadline_);
   for (const Group& group : groups_) next = std::min(next, next_turn(group));
@@ -149,6 +151,9 @@ void RouterCore::queried(CallId call, bool reached, QueryReport&& report, TimeMs
 }
 void RouterCore::ring_written(CallId call, coordinator::WriteResult result, TimeMs now) {
   state_->ring_written(call, result, now);
+}
+void RouterCore::group_written(CallId call, coordinator::WriteResult result) {
+  state_->group_written(call, result);
 }
 
 void RouterCore::turn(TimeMs now, RouterOutput& output) {

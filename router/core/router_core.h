@@ -34,7 +34,7 @@ inline constexpr TimeMs kNever = UINT64_MAX;
 using ConnectionId = StrongInt<struct ConnectionTag, std::uint64_t>;
 // A server process of one life (member name), from 1. Never given twice.
 using ServerId = StrongInt<struct ServerTag, std::uint32_t>;
-// A submit, a query or a write of the ring that is out. Never given twice.
+// A submit, a query or a write of a record that is out. Never given twice.
 using CallId = StrongInt<struct CallTag, std::uint64_t>;
 
 struct RouterOptions {
@@ -86,20 +86,22 @@ struct Hello {
 
 struct Query {
   // Groups are asked the first four; the router answers the others.
-  enum class Kind : std::uint8_t { inspect, list, status, step_down, ring, locate, change_ring };
+  enum class Kind : std::uint8_t { inspect, list, status, step_down, ring, locate, change_ring, recover };
   Kind kind = Kind::status;
   std::string resource;  // inspect, locate; list: the prefix
-  GroupId group;         // list, step_down
+  GroupId group;         // list, step_down, recover
   std::string primary;   // step_down: who is to give its place away; filled in by the core
   std::uint64_t cursor = 0;
   std::uint32_t limit = 0;
-  RingChange change{};  // change_ring
+  RingChange change{};                 // change_ring
+  std::uint64_t expected_version = 0;  // recover; 0: only looks
 };
 
 struct QueryReport {
   Status status = Status::ok;
   std::string message;
-  std::variant<std::monostate, LockReport, LockPage, GroupReport, ClusterReport, RingReport, PlaceReport>
+  std::variant<std::monostate, LockReport, LockPage, GroupReport, ClusterReport, RingReport, PlaceReport,
+               RecoveryReport>
       content;
 };
 
@@ -141,6 +143,14 @@ struct RingWrite {
   coordinator::RingRecord record;
 };
 
+// One call of Coordinator::propose; the shell makes the record's author of its id and `call`, see
+// coordinator::operator_author. The result goes to group_written().
+struct GroupWrite {
+  CallId call;
+  GroupId group;
+  coordinator::VersionedConfig record;  // with the version that it is to replace
+};
+
 struct SessionNotice {
   enum class Kind : std::uint8_t { opened = 0, renewed = 1, ended = 2 };
   Kind kind = Kind::opened;
@@ -177,6 +187,7 @@ struct RouterOutput {
   std::vector<Submit> submits;
   std::vector<QueryCall> queries;
   std::vector<RingWrite> ring_writes;
+  std::vector<GroupWrite> group_writes;
   std::vector<ConnectionId> welcomes;
   std::vector<ClientBatch> batches;
   std::vector<ClientReport> reports;
@@ -228,6 +239,7 @@ class RouterCore {
   void queried(CallId call, bool reached, QueryReport&& report, TimeMs now);
   // May never come: the client is told then that the outcome is not known.
   void ring_written(CallId call, coordinator::WriteResult result, TimeMs now);
+  void group_written(CallId call, coordinator::WriteResult result);  // likewise
 
   // Everything to do now. Call it after each run of inputs, and at next_turn().
   void turn(TimeMs now, RouterOutput& output);

@@ -155,6 +155,7 @@ struct PendingQuery {
   std::uint32_t moved_by = kNone;  // inspect: the group that said last that it does not own the resource
   unsigned moved = 0;              // inspect: how often it was told so
   coordinator::RingRecord ring;    // change_ring: what is being written
+  RecoveryReport recovery;         // recover: what is told when it was written
 };
 
 // A report on several groups that is being put together.
@@ -199,6 +200,8 @@ class RouterCore::State {
 
   // ring_queries.cc
   void ring_written(CallId id, coordinator::WriteResult result, TimeMs now);
+  // recovery_queries.cc
+  void group_written(CallId id, coordinator::WriteResult result);
 
   // router_core.cc
   void turn(TimeMs now, RouterOutput& output);
@@ -337,6 +340,9 @@ class RouterCore::State {
   void begin_change(Connection& connection, std::uint64_t number, TimeMs deadline, Query& query, TimeMs now);
   static void estimate(RingReport& report);  // of its flows: locks and waiters
 
+  // --- recovery_queries.cc ---
+  void begin_recovery(Connection& connection, std::uint64_t number, TimeMs deadline, Query& query);
+
   // --- router_core.cc ---
   void deliver(RouterOutput& output);
   TimeMs next_turn(const Group& group) const;
@@ -378,6 +384,7 @@ class RouterCore::State {
   std::map<std::uint64_t, Assembly> assemblies_;
   std::vector<std::uint64_t> queries_waiting_;
   std::vector<RingWrite> ring_writes_;
+  std::vector<GroupWrite> group_writes_;
   std::vector<ClientReport> reports_;
   TimeMs queries_deadline_ = kNever;
   std::uint64_t last_query_ = 0;

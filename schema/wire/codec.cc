@@ -393,6 +393,38 @@ PlaceReport read(Place::Reader from) {
   return to;
 }
 
+void write(const RecoveryReport& from, Recovery::Builder to) {
+  to.setGroup(from.group.value);
+  to.setVersion(from.version);
+  to.setEpoch(from.epoch.value);
+  to.setEra(from.era);
+  write_texts(from.lost, to.initLost(static_cast<unsigned>(from.lost.size())));
+  write_texts(from.in_sync_alive, to.initInSyncAlive(static_cast<unsigned>(from.in_sync_alive.size())));
+  write_texts(from.members, to.initMembers(static_cast<unsigned>(from.members.size())));
+  to.setLeaseMsMax(from.lease_ms_max);
+  DLM_SET_TEXT(to, Successor, from.successor);
+  to.setFirstToken(from.first_token.value);
+  DLM_SET_TEXT(to, Refusal, from.refusal);
+  to.setBegun(from.begun);
+}
+
+RecoveryReport read(Recovery::Reader from) {
+  RecoveryReport to;
+  to.group = GroupId(from.getGroup());
+  to.version = from.getVersion();
+  to.epoch = Epoch(from.getEpoch());
+  to.era = from.getEra();
+  to.lost = read_texts(from.getLost());
+  to.in_sync_alive = read_texts(from.getInSyncAlive());
+  to.members = read_texts(from.getMembers());
+  to.lease_ms_max = from.getLeaseMsMax();
+  to.successor = as_string(from.getSuccessor());
+  to.first_token = FencingToken(from.getFirstToken());
+  to.refusal = as_string(from.getRefusal());
+  to.begun = from.getBegun();
+  return to;
+}
+
 void write(const dlm::RingChange& from, RingChange::Builder to) {
   to.setKind(number(from.kind));
   to.setGroup(from.group.value);

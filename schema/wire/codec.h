@@ -28,6 +28,8 @@ void write(const RingReport& from, RingStatus::Builder to);
 RingReport read(RingStatus::Reader from);
 void write(const PlaceReport& from, Place::Builder to);
 PlaceReport read(Place::Reader from);
+void write(const RecoveryReport& from, Recovery::Builder to);
+RecoveryReport read(Recovery::Reader from);
 void write(const dlm::RingChange& from, RingChange::Builder to);
 dlm::RingChange read(RingChange::Reader from);
 

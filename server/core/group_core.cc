@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "coordinator/core/group_recovery.h"
 #include "server/core/entry_codec.h"
 #include "server/core/group_core_impl.h"
 
@@ -198,6 +199,8 @@ void GroupCore::Impl::note_config(const VersionedConfig& config) {
     note("in sync: " + names_of(config.config.in_sync) +
          " (before: " + names_of(noted_config_.config.in_sync) + ")");
   }
+  std::string given_up = coordinator::describe_giving_up(noted_config_.config, config.config);
+  if (!given_up.empty()) note(std::move(given_up));
   noted_config_ = config;
 }
 

@@ -79,7 +79,8 @@ void GroupCore::Impl::start_empty() {
   incoming_.reset();
   received_.reset();
   table_ = std::make_unique<LockTable>(options_.table);
-  note("all replicas were lost: begins anew, empty, in era " + std::to_string(replica_.config().config.era));
+  note("all that were in sync are lost: begins anew, empty, in era " +
+       std::to_string(replica_.config().config.era));
 }
 
 }  // namespace dlm::server

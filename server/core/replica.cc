@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "coordinator/core/group_recovery.h"
 #include "server/core/replica_impl.h"
 
 namespace dlm::server {
@@ -92,9 +93,10 @@ void Replica::Impl::adopt_record(const VersionedConfig& config, ReplicaOutput& o
     set_role(Role::backup, out);
   } else if (leader_ == options_.self) {
     // One that has the log of this era already (it was given the place, and the record comes late) goes on
-    // with it.
+    // with it. An operator names who was not in the set, though it may have missed the record that says so.
     const bool is_of_era = committed_.value >> coordinator::kEraShift >= config_.config.era;
-    if (!was_in_set && config_.config.recovering && !is_of_era) start_empty(out);
+    const bool has_it_all = was_in_set && !coordinator::is_by_operator(config_.config);
+    if (!has_it_all && config_.config.recovering && !is_of_era) start_empty(out);
     begin_reign(out);
   } else {
     set_role(role_in_record(), out);

@@ -4,6 +4,9 @@
 // time); so one of the new ones begins the group anew: empty, in a new epoch and a new era. That no grant is
 // given while an old one may still be trusted is up to the shell, which the record tells that the group is
 // recovering.
+//
+// Where some of the set never come back, an operator names who begins (coordinator/core/group_recovery.h): a
+// replica from outside, which starts empty all the same, whatever it has.
 #include <algorithm>
 #include <utility>
 

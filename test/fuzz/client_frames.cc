@@ -105,7 +105,10 @@ class Router {
     for (router::CallId call : queries) core_.queried(call, true, {}, now_ms_);
     for (const router::RingWrite& write : output.ring_writes)
       core_.ring_written(write.call, coordinator::WriteResult::conflict, now_ms_);
-    return !output.links.empty() || !answers.empty() || !queries.empty() || !output.ring_writes.empty();
+    for (const router::GroupWrite& write : output.group_writes)
+      core_.group_written(write.call, coordinator::WriteResult::conflict);
+    return !output.links.empty() || !answers.empty() || !queries.empty() || !output.ring_writes.empty() ||
+           !output.group_writes.empty();
   }
 
   static std::vector<Answer> answers_to(const router::Submit& submit) {
@@ -223,13 +226,17 @@ Seeds seeds() {
     asked.weight = 0.02;
     wire::write(asked, to.initChangeRing());
   });
+  const std::string recover = query([](auto to) {
+    to.initRecoverGroup().setGroup(1);
+    to.getRecoverGroup().setExpectedVersion(1);
+  });
   const std::string reconnect(1, static_cast<char>(Kind::reconnect));
   const std::string second{static_cast<char>(Kind::time), 10};
   return {
       {"operations", join({hello(), operations(), heartbeat, second, operations(), bye})},
       {"again", join({hello(), operations(), reconnect, hello(), operations(), second, heartbeat})},
       {"reads", join({hello(), inspect, list, status, locate, second})},
-      {"operators", join({hello(), ring, step_down, change, second})},
+      {"operators", join({hello(), ring, step_down, change, recover, second})},
       {"no-hello", join({operations()})},
   };
 }

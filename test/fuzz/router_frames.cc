@@ -119,6 +119,7 @@ class Client {
         void operator()(const ClusterReport& cluster) const { wire::write(cluster, to.initCluster()); }
         void operator()(const RingReport& ring) const { wire::write(ring, to.initRing()); }
         void operator()(const PlaceReport& place) const { wire::write(place, to.initPlace()); }
+        void operator()(const RecoveryReport& recovery) const { wire::write(recovery, to.initRecovery()); }
       };
       std::visit(Write{to}, content);
     });
@@ -251,6 +252,9 @@ Seeds seeds() {
   PlaceReport place;
   place.resource = "orders/42";
   place.primary = "s1#42";
+  RecoveryReport recovery;
+  recovery.lost = {"s1#42"};
+  recovery.successor = "s2#7";
   using Builder = wire::Report::Builder;
   const std::string reports = join({
       report<LockReport>(lock_report(), [](auto& from, Builder to) { wire::write(from, to.initLock()); }),
@@ -259,6 +263,7 @@ Seeds seeds() {
       report<ClusterReport>(cluster, [](auto& from, Builder to) { wire::write(from, to.initCluster()); }),
       report<RingReport>(ring, [](auto& from, Builder to) { wire::write(from, to.initRing()); }),
       report<PlaceReport>(place, [](auto& from, Builder to) { wire::write(from, to.initPlace()); }),
+      report<RecoveryReport>(recovery, [](auto& from, Builder to) { wire::write(from, to.initRecovery()); }),
   });
   const std::string reconnect(1, static_cast<char>(Kind::reconnect));
   const std::string second{static_cast<char>(Kind::time), 10};

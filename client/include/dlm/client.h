@@ -181,6 +181,13 @@ class Client {
   // saying what to do, nothing was done; unavailable: when outcome_unknown says so it may have been done all
   // the same: ring() tells.
   Result<RingReport> change_ring(const RingChange& change);
+  // For operators, where the in-sync members of a group are gone for ever. With `expected_version` 0 it only
+  // tells what is known of the group. With the version that this told, it has the group begin anew: every
+  // lock of it is FORGOTTEN, held or waited for, and nothing is granted for the time that the report tells.
+  // REQUIRES: no process of the lost members runs any more, cut off or not. At most once, like change_ring;
+  // errors likewise: invalid_argument, nothing was done (a member in sync lives; the record has another
+  // version by now); unavailable with outcome_unknown: look again, another version says that it was done.
+  Result<RecoveryReport> recover_group(GroupId group, std::uint64_t expected_version = 0);
 
   // The same without blocking, for async.h and event loops: `done` is called once, on the client's I/O
   // thread, never within the call. It must not block and must not throw.
@@ -198,6 +205,7 @@ class Client {
   void start_ring(Done<RingReport> done);
   void start_locate(std::string_view resource, Done<PlaceReport> done);
   void start_change_ring(const RingChange& change, Done<RingReport> done);
+  void start_recover_group(GroupId group, std::uint64_t expected_version, Done<RecoveryReport> done);
 
  private:
   std::shared_ptr<client::Engine> engine_;

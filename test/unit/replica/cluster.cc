@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "coordinator/core/group_recovery.h"
+
 namespace dlm::server::test {
 namespace {
 
@@ -99,6 +101,18 @@ void Cluster::cut_both(const std::string& a, const std::string& b) {
 void Cluster::publish() {
   for (const auto& [server, node] : nodes_)
     events_.push_back({{}, node.name, View{record_, alive_}, now_ms_, node.life});
+}
+
+std::string Cluster::give_up_the_set() {
+  std::vector<coordinator::Registered> registered;
+  for (const MemberName& member : alive_) registered.push_back({member, true});
+  coordinator::RecoveryPlan plan = coordinator::plan_recovery(options_.group, record_, registered);
+  if (!plan.ok()) return plan.refusal;
+  plan.next.author = coordinator::operator_author("r1", 1);
+  begin_anew();
+  record_ = {record_.version + 1, plan.next};
+  publish();
+  return {};
 }
 
 // --- disks -----------------------------------------------------------------------------------------------

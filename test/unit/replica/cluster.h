@@ -91,6 +91,8 @@ class Cluster {
   // Only lets time pass and ticks.
   void pass(TimeMs ms);
   void publish();  // sends everybody the coordinator's state
+  // As `dlm admin recover`: writes the record that begins the group anew; why it is refused, or empty.
+  std::string give_up_the_set();
   const VersionedConfig& record() const { return record_; }
   const std::vector<MemberName>& alive() const { return alive_; }
   TimeMs now() const { return now_ms_; }

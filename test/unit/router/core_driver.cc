@@ -140,6 +140,7 @@ void CoreDriver::turn() {
   }
   for (const QueryCall& query : output.queries) queries.push_back(query);
   for (const RingWrite& write : output.ring_writes) ring_writes.push_back(write);
+  for (const GroupWrite& write : output.group_writes) group_writes.push_back(write);
   for (ConnectionId id : output.welcomes) log_.push_back(name_of(id) + "welcome");
   for (const ClientBatch& batch : output.batches) {
     notices.insert(notices.end(), batch.sessions.begin(), batch.sessions.end());

@@ -75,6 +75,7 @@ class CoreDriver {
   std::vector<Sent> sent;
   std::vector<QueryCall> queries;
   std::vector<RingWrite> ring_writes;
+  std::vector<GroupWrite> group_writes;
   std::vector<ClientReport> reports;
   std::vector<Answer> answers;         // all that clients were told
   std::vector<SessionNotice> notices;  // likewise

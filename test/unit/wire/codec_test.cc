@@ -281,6 +281,36 @@ TEST(RingCodec, KeepsEveryField) {
   });
 }
 
+TEST(RecoveryCodec, KeepsEveryField) {
+  RecoveryReport report;
+  report.group = GroupId(3);
+  report.version = kMax64;
+  report.epoch = Epoch(5);
+  report.era = 6;
+  report.lost = {"s1#4", "s2#7"};
+  report.in_sync_alive = {"s3#9"};
+  report.members = {"s3#9", "s4#1", "s5#2"};
+  report.lease_ms_max = kMax32;
+  report.successor = "s4#1";
+  report.first_token = FencingToken(kMax64);
+  report.refusal = "s3#9 lives";
+  report.begun = true;
+  round_trip<Recovery>(report, [&](const RecoveryReport& got) {
+    EXPECT_EQ(got.group, report.group);
+    EXPECT_EQ(got.version, report.version);
+    EXPECT_EQ(got.epoch, report.epoch);
+    EXPECT_EQ(got.era, report.era);
+    EXPECT_EQ(got.lost, report.lost);
+    EXPECT_EQ(got.in_sync_alive, report.in_sync_alive);
+    EXPECT_EQ(got.members, report.members);
+    EXPECT_EQ(got.lease_ms_max, report.lease_ms_max);
+    EXPECT_EQ(got.successor, report.successor);
+    EXPECT_EQ(got.first_token, report.first_token);
+    EXPECT_EQ(got.refusal, report.refusal);
+    EXPECT_TRUE(got.begun);
+  });
+}
+
 TEST(RingCodec, KeepsWhatIsAskedOfIt) {
   dlm::RingChange change{dlm::RingChange::Kind::weight, GroupId(3), 2.5, 7, kMax64, true};
   round_trip<RingChange>(change, [&](const dlm::RingChange& got) {
