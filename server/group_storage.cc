@@ -45,6 +45,7 @@ GroupStorage::GroupStorage(Executor executor, std::unique_ptr<Folder> folder, co
       log_(std::move(log)),
       size_bytes_(log_->size_bytes()),
       events_(std::make_shared<Events>(std::move(events))),
+      told_events_(events_),
       background_thread_([this] { run_background(); }),
       log_thread_([this] { run_log(); }) {
   pthread_setname_np(background_thread_.native_handle(), "dlm-snapshot");
@@ -66,8 +67,8 @@ void GroupStorage::write(GroupOutput& output) {
 }
 
 void GroupStorage::tell(std::function<void(const Events&)> what) {
-  executor_([weak = std::weak_ptr<Events>(events_), what = std::move(what)] {
-    if (const std::shared_ptr<Events> events = weak.lock()) what(*events);
+  executor_([told = told_events_, what = std::move(what)] {
+    if (const std::shared_ptr<Events> events = told.lock()) what(*events);
   });
 }
 

@@ -88,7 +88,8 @@ class GroupStorage {
   std::unique_ptr<SnapshotFileWriter> snapshot_;  // the other thread
   bool segment_ordered_ = false;                  // the log's thread
   std::atomic<std::uint64_t> size_bytes_ = 0;
-  std::shared_ptr<Events> events_;  // gone with this object; those who tell hold it weakly
+  std::shared_ptr<Events> events_;           // gone with this object
+  const std::weak_ptr<Events> told_events_;  // what the threads hold of them
   Queue<LogTask> log_queue_;
   Queue<BackgroundTask> background_queue_;
   std::thread background_thread_;
