@@ -66,6 +66,7 @@ void add_recover(CLI::App& admin, const Globals& globals, Action& action) {
 void add_admin(CLI::App& app, const Globals& globals, Action& action) {
   auto* admin = app.add_subcommand("admin", "Commands for operators");
   admin->require_subcommand(1);
+  admin->fallthrough();  // --json and the like may stand at the end; inherited by the commands
   add_step_down(*admin, globals, action);
   add_recover(*admin, globals, action);
 }
