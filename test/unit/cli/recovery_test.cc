@@ -40,7 +40,7 @@ TEST(RecoveryText, TellsWhatIsKnownAndWhatEachChoiceCosts) {
       "(b) Begin anew without s1#4 and s2#7, from nothing, with s3#9 as primary:\n"
       "    - Every lock of g1, held or waited for, is forgotten. Holders find out when they renew\n"
       "      or when their leases end.\n"
-      "    - Nothing is granted for 10 s, as long as a lease may run that was given before.\n"
+      "    - Nothing is granted for 10s, as long as a lease may run that was given before.\n"
       "    - Fencing tokens go on above all before, from 2199023255552 (era 2).\n"
       "    - What the lost members still have on their disks is discarded when they come back.\n"
       "    Make sure first that no process of s1#4 or s2#7 runs any more: cut off a machine\n"
@@ -66,10 +66,9 @@ TEST(RecoveryText, OffersNothingWhereItIsRefused) {
 }
 
 TEST(RecoveryText, TellsWhatWasBegun) {
-  EXPECT_EQ(
-      recovered_text(lost_group()),
-      "g1 begins anew in epoch 4, era 2, with s3#9 as primary; it grants nothing for 10 s (`dlm status` "
-      "tells how long still)\n");
+  EXPECT_EQ(recovered_text(lost_group()),
+            "g1 begins anew in epoch 4, era 2, with s3#9 as primary; it grants nothing for 10s (`dlm status` "
+            "tells how long still)\n");
 }
 
 TEST(RecoveryJson, HasEveryField) {
