@@ -14,7 +14,7 @@ struct MemoryHubOptions {
   std::string cluster = "in-memory";
   std::uint32_t session_timeout_ms = 4'000;
   // Where ring and records are kept from one hub to the next, with the cluster's id; empty: nowhere.
-  std::string file;
+  std::string file = {};
 };
 
 // What the sessions of one cluster share. Thread-safe; sessions keep its contents alive, so they may outlive

@@ -106,6 +106,7 @@ void GroupStorage::do_log(std::deque<LogTask>&& tasks) {
   }
   if (last_record != 0) {
     log_->sync();
+    size_bytes_ = log_->size_bytes();
     tell([last_record](const Events& events) { events.on_durable(last_record); });
   }
   if (covered) log_->drop_covered(covered);

@@ -85,6 +85,7 @@ struct ShardNode::Impl final : MemberNetwork, MemberEvents {
 
   void stop(std::function<void()> done);
   void poll_stopped(std::uint64_t deadline_ms, std::function<void()> done);
+  void halt_where_it_left();
   bool leads_any() const;
 
   // MemberNetwork
@@ -125,6 +126,7 @@ struct ShardNode::Impl final : MemberNetwork, MemberEvents {
   bool registering = false;
   bool proposing_ring = false;
   bool failed = false;
+  bool stopping = false;
   boost::asio::steady_timer start_timer;
   boost::asio::steady_timer ring_timer;
   boost::asio::steady_timer stop_timer;
@@ -209,6 +211,7 @@ void ShardNode::Impl::on_view(const ClusterView& next) {
   init_ring_if_missing();
   follow_members(view);
   for (auto& [group, host] : service->hosts) host->on_view(view);
+  if (stopping) halt_where_it_left();
   settle_ring_if_due();
 }
 
@@ -447,6 +450,7 @@ bool ShardNode::Impl::leads_any() const {
 }
 
 void ShardNode::Impl::stop(std::function<void()> done) {
+  stopping = true;
   bool handing_over = false;
   for (auto& [group, host] : service->hosts) handing_over = host->leave() || handing_over;
   LOG(INFO) << coordinator::to_string(service->self)
@@ -455,13 +459,17 @@ void ShardNode::Impl::stop(std::function<void()> done) {
   poll_stopped(wire::EventLoop::now_ms() + patience_ms, std::move(done));
 }
 
+// Where it has left the set it must not look like one that joins: it is about to be gone.
+void ShardNode::Impl::halt_where_it_left() {
+  for (auto& [group, host] : service->hosts) {
+    const Replica& replica = host->core().replica();
+    if (!replica.config().config.has(service->self)) host->halt();
+  }
+}
+
 void ShardNode::Impl::poll_stopped(std::uint64_t deadline_ms, std::function<void()> done) {
   after(stop_timer, kStopPollMs, [this, deadline_ms, done = std::move(done)] {
-    // Where it has left the set it must not look like one that joins: it is about to be gone.
-    for (auto& [group, host] : service->hosts) {
-      const Replica& replica = host->core().replica();
-      if (!replica.config().config.has(service->self)) host->halt();
-    }
+    halt_where_it_left();
     if (!leads_any() || wire::EventLoop::now_ms() >= deadline_ms) return done();
     poll_stopped(deadline_ms, done);
   });
