@@ -1,6 +1,7 @@
 // Shard servers with data folders: what a start finds in one.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -17,7 +18,9 @@ constexpr std::uint64_t kAnn = 1u << 16;
 
 class DurableNodeTest : public testing::Test {
  protected:
-  DurableNodeTest() : path_(testing::TempDir() + "dlm-durable-nodes") { std::filesystem::remove_all(path_); }
+  DurableNodeTest() : path_(testing::TempDir() + "dlm-durable-nodes-" + std::to_string(::getpid())) {
+    std::filesystem::remove_all(path_);
+  }
   ~DurableNodeTest() override {
     for (auto& [id, node] : rig_.nodes) node.shard.reset();
     std::filesystem::remove_all(path_);

@@ -1,5 +1,6 @@
 // The same on a real file system.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <system_error>
@@ -12,7 +13,9 @@ namespace {
 
 class PosixFiles : public testing::Test {
  protected:
-  PosixFiles() : path_(testing::TempDir() + "dlm-posix-files") { std::filesystem::remove_all(path_); }
+  PosixFiles() : path_(testing::TempDir() + "dlm-posix-files-" + std::to_string(::getpid())) {
+    std::filesystem::remove_all(path_);
+  }
   ~PosixFiles() override { std::filesystem::remove_all(path_); }
   std::string path_;
 };
