@@ -23,7 +23,7 @@ using server::TimerEvent;
 LockTableLimits limits() {
   LockTableLimits limits;
   limits.answers_per_session_max = 16;
-  limits.waiters_per_session_max = 8;
+  limits.waits_per_client_max = 8;
   return limits;
 }
 
