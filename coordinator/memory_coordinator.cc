@@ -1,15 +1,14 @@
 #include "coordinator/memory_coordinator.h"
 
 #include <algorithm>
+#include <exception>
 #include <list>
 #include <map>
 #include <mutex>
 #include <optional>
 #include <set>
-#include <system_error>
 #include <utility>
 
-#include "coordinator/hub_file.h"
 #include "coordinator/member_json.h"
 #include "coordinator/timers.h"
 
@@ -33,14 +32,14 @@ struct MemoryHub::State {
   };
 
   explicit State(MemoryHubOptions given) : options(std::move(given)) {
-    if (!options.file.empty() && read_hub_file(options.file, view)) return;
     view.cluster = options.cluster;
-    if (!options.file.empty()) write_hub_file(options.file, view);
+    view.groups = options.groups;
+    view.ring = options.ring;
   }
 
   void deliver(Session& session, Task task);
   void post_view(Session& session);
-  bool keep() const;  // false: the file can't be written
+  bool keep();  // false: it can't be, and all sessions have ended
   void changed();
   void admit_waiting();
   void give_up_waiting(std::uint64_t number);
@@ -61,7 +60,8 @@ struct MemoryHub::State {
   std::uint64_t last_session = 0;
   std::uint64_t last_waiting = 0;
   std::uint32_t delay_ms = 0;
-  Timers timers;  // last: its thread uses the rest and is joined first
+  std::string broken;  // why nothing can be kept any more
+  Timers timers;       // last: its thread uses the rest and is joined first
 };
 
 namespace {
@@ -87,6 +87,7 @@ struct Session : std::enable_shared_from_this<Session> {
 
   bool reachable() const { return !cut && !ended; }
   std::string trouble() const {
+    if (!hub->broken.empty()) return hub->broken;
     return ended ? "the session with the in-memory coordinator has ended"
                  : "cut off from the in-memory coordinator";
   }
@@ -210,12 +211,8 @@ class MemorySession final : public Coordinator {
     std::lock_guard lock(hub_.mutex);
     WriteResult result = WriteResult::unavailable;
     if (valid && session_->reachable()) {
-      const ClusterView before = hub_.view;
       result = compare_and_set() ? WriteResult::accepted : WriteResult::conflict;
-      if (result == WriteResult::accepted && !hub_.keep()) {
-        hub_.view = before;
-        result = WriteResult::unavailable;
-      }
+      if (result == WriteResult::accepted && !hub_.keep()) result = WriteResult::unknown;
     }
     hub_.deliver(*session_, [done = std::move(done), result](Session&) { done(result); });
     if (result == WriteResult::accepted) hub_.changed();
@@ -227,11 +224,13 @@ class MemorySession final : public Coordinator {
 
 }  // namespace
 
-bool MemoryHub::State::keep() const {
+bool MemoryHub::State::keep() {
   try {
-    if (!options.file.empty()) write_hub_file(options.file, view);
+    if (options.keep) options.keep(view);
     return true;
-  } catch (const std::system_error&) {
+  } catch (const std::exception& error) {
+    broken = std::string("the in-memory coordinator can't keep what it is told: ") + error.what();
+    for (auto& [id, session] : sessions) end(*session);
     return false;
   }
 }
@@ -267,6 +266,7 @@ void MemoryHub::State::changed() {
 
 void MemoryHub::State::begin(Session& session) {
   session.started = true;
+  if (!broken.empty()) return end(session);
   session.cut = cut_names.contains(session.name);
   deliver(session, session.cut ? session.session_task(SessionState::connecting, session.trouble())
                                : session.session_task(SessionState::connected, ""));

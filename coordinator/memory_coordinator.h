@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -13,8 +15,12 @@ namespace dlm::coordinator {
 struct MemoryHubOptions {
   std::string cluster = "in-memory";
   std::uint32_t session_timeout_ms = 4'000;
-  // Where ring and records are kept from one hub to the next, with the cluster's id; empty: nowhere.
-  std::string file = {};
+  // Ring and records that there were before.
+  std::map<GroupId, VersionedConfig> groups = {};
+  RingRecord ring = {};
+  // Makes a change of them safe; called before anybody is told of it, under a lock. When it throws, what is
+  // kept is not known, so all sessions end for good, with that reason.
+  std::function<void(const ClusterView&)> keep = {};
 };
 
 // What the sessions of one cluster share. Thread-safe; sessions keep its contents alive, so they may outlive
@@ -24,7 +30,6 @@ struct MemoryHubOptions {
 // sessions of that name.
 class MemoryHub {
  public:
-  // Throws std::runtime_error when the file is not one of its own or can't be written.
   explicit MemoryHub(MemoryHubOptions options = {});
 
   // Ends the live sessions: their registrations go at once. A session that is cut off learns of it when it is

@@ -22,18 +22,18 @@ constexpr const char* kAbout =
 constexpr std::size_t kPage = 1'000;
 
 // What the whole log makes of the state; what of it was not acknowledged can't be told from here.
-bool apply_all(const RecoveredLog& log, LockTable& table) {
+LockTable with_all_applied(RecoveredState&& state, const LockTableLimits& limits) {
+  LockTable table = state.table ? std::move(*state.table) : LockTable(limits);
   Effects effects;
-  for (const Batch& batch : log.batches) {
+  for (const Batch& batch : state.log.batches) {
     BatchReader reader(*batch.entries);
     Operation entry;
     while (reader.next(entry)) {
       effects.clear();
       table.apply(entry, reader.stamp_unix_ms(), effects);
     }
-    if (!reader.ok()) return false;
   }
-  return true;
+  return table;
 }
 
 void print_locks(const LockTable& table) {
@@ -58,29 +58,21 @@ void check_group(Folder& root, const ServerIdentity& identity, GroupId group, bo
   const LockTableLimits limits;
   const std::unique_ptr<Folder> folder = root.folder(to_string(group));
   GroupContents contents = look_into(*folder, identity_of(identity, group), limits);
-  bool unconnected = false;
-  std::string error;
-  const std::optional<RecoveredLog> log = contents.log.replay.finish(contents.snapshot, unconnected, error);
-  if (!log) throw DamagedFolder(folder->describe("") + ": " + error + "; " + kMoveDataAway);
-
+  const RecoveredLog& log = contents.recovered.log;
   std::cout << to_string(group) << ": sound\n";
   if (contents.snapshot) std::cout << "  snapshot   at " << contents.snapshot->index.value << "\n";
   std::uint64_t bytes = 0;
   for (const Segment& segment : contents.log.segments) bytes += segment.size_bytes;
   std::cout << "  log        " << contents.log.segments.size() << " segments, " << format_size_bytes(bytes)
-            << " on disk; " << log->batches.size() << " batches behind " << log->base.value;
-  if (!log->batches.empty())
-    std::cout << ", the last " << log->batches.back().index.value << " of epoch "
-              << log->batches.back().epoch.value;
+            << " on disk; " << log.batches.size() << " batches behind " << log.base.index.value;
+  if (!log.batches.empty())
+    std::cout << ", the last " << log.batches.back().index.value << " of epoch "
+              << log.batches.back().epoch.value;
   std::cout << "\n";
   if (contents.log.unfinished_bytes != 0)
     std::cout << "  unfinished " << format_size_bytes(contents.log.unfinished_bytes)
               << " of a write that a crash interrupted: nobody was told of it, the next start cuts it off\n";
-
-  const bool from_snapshot = contents.snapshot && log->base == contents.snapshot->index;
-  LockTable table = from_snapshot ? std::move(*contents.table) : LockTable(limits);
-  if (!apply_all(*log, table))
-    throw DamagedFolder(folder->describe("") + ": has a batch that this version of the program can't read");
+  const LockTable table = with_all_applied(std::move(contents.recovered), limits);
   const TableStats stats = table.stats();
   std::cout << "  state      " << stats.locks_held << " locks held, " << stats.waiters << " waiting, "
             << stats.sessions << " sessions, last token " << stats.last_token.value

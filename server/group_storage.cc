@@ -135,16 +135,15 @@ void GroupStorage::run_background() {
 }
 
 void GroupStorage::write_chunk(const SnapshotChunk& chunk) {
-  const LogPlace place{chunk.index, chunk.epoch};
-  if (chunk.first) snapshot_ = std::make_unique<SnapshotFileWriter>(*folder_, identity_, place);
-  if (!snapshot_ || snapshot_->place().index != chunk.index) return;
+  if (chunk.first) snapshot_ = std::make_unique<SnapshotFileWriter>(*folder_, identity_, chunk.place);
+  if (!snapshot_ || snapshot_->place() != chunk.place) return;
   snapshot_->add(chunk.bytes);
   if (chunk.last) {
     snapshot_->finish();
     snapshot_.reset();
-    log_queue_.put(Covered{chunk.index});
+    log_queue_.put(Covered{chunk.place.index});
   }
-  tell([index = chunk.index, last = chunk.last](const Events& events) {
+  tell([index = chunk.place.index, last = chunk.last](const Events& events) {
     events.on_snapshot_written(index, last);
   });
 }

@@ -14,10 +14,8 @@
 #include "schema/limits.h"
 #include "server/group_host.h"
 #include "server/member_link.h"
+#include "server/node_folder.h"
 #include "server/shard_service.h"
-#include "server/storage/damage.h"
-#include "server/storage/data_folder.h"
-#include "server/storage/posix_files.h"
 
 namespace dlm::server {
 namespace {
@@ -72,8 +70,7 @@ struct ShardNode::Impl final : MemberNetwork, MemberEvents {
   void on_view(const ClusterView& view);
   void on_session(SessionState state, const std::string& why);
   void outlive_earlier_lives();
-  bool open_data_folder();
-  void write_identity_if_new();
+  void open_data_folder();
   void make_hosts();
   void make_host(GroupId group);
   void register_self();
@@ -116,10 +113,7 @@ struct ShardNode::Impl final : MemberNetwork, MemberEvents {
   std::shared_ptr<ServiceState> service;
   kj::Own<wire::RpcServer> server;
   std::string address;
-  // Of a durable node.
-  std::unique_ptr<Folder> data;
-  std::optional<FolderLock> data_lock;
-  std::optional<ServerIdentity> identity;
+  std::optional<NodeFolder> data;  // of a durable node
   Links links;
   ClusterView view;
   std::string session_trouble;
@@ -202,8 +196,6 @@ void ShardNode::Impl::on_view(const ClusterView& next) {
     registering = true;
     start_timer.cancel();
     service->cluster = view.cluster;
-    if (!options.data_dir.empty() && !open_data_folder()) return;
-    if (!identity) outlive_earlier_lives();
     make_hosts();
     if (failed) return;
     register_self();
@@ -226,52 +218,21 @@ void ShardNode::Impl::outlive_earlier_lives() {
   }
 }
 
-// The folder says under which name this server goes on. False: it failed.
-bool ShardNode::Impl::open_data_folder() {
-  try {
-    data_lock.emplace(options.data_dir);
-    data = posix_folder(options.data_dir);
-    identity = read_identity(*data);
-  } catch (const std::runtime_error& error) {  // DamagedFolder, std::system_error
-    fail(error.what());
-    return false;
+// The folder says under which name this server goes on.
+void ShardNode::Impl::open_data_folder() {
+  data.emplace(options.data_dir, options.id, view);
+  if (data->incarnation()) {
+    service->self.incarnation = *data->incarnation();
+  } else {
+    outlive_earlier_lives();
   }
-  if (!identity) return true;
-  const std::string refusal = why_not_ours(*identity, view.cluster, options.id);
-  if (refusal.empty()) {
-    service->self.incarnation = identity->incarnation;
-    const auto newer = newer_life(*identity, view.groups);
-    if (!newer) return true;
-    fail(options.data_dir + ": is of " + coordinator::to_string(service->self) + ", and " +
-         coordinator::to_string(*newer) +
-         " has been in sync since: what is in the folder is outdated. Move it away to join as a new member");
-    return false;
-  }
-  fail(options.data_dir + ": " + refusal);
-  return false;
-}
-
-void ShardNode::Impl::write_identity_if_new() {
-  if (!identity) identity = ServerIdentity{view.cluster, options.id, service->self.incarnation, {}};
-  for (GroupId group : identity->groups) {
-    if (!data->has_folder(to_string(group)))
-      throw DamagedFolder(data->describe(to_string(group)) + ": is missing; " + kMoveDataAway);
-  }
-  bool changed = identity->groups.empty();
-  for (GroupId group : options.groups) {
-    if (std::find(identity->groups.begin(), identity->groups.end(), group) != identity->groups.end())
-      continue;
-    data->folder(to_string(group));
-    identity->groups.push_back(group);
-    changed = true;
-  }
-  if (changed) write_identity(*data, *identity);
+  data->begin(service->self, options.groups);
 }
 
 // Not before the coordinator is in touch: it tells the session timeout that holds.
 void ShardNode::Impl::make_hosts() {
   try {
-    if (data) write_identity_if_new();
+    options.data_dir.empty() ? outlive_earlier_lives() : open_data_folder();
     for (GroupId group : options.groups) make_host(group);
   } catch (const std::runtime_error& error) {  // DamagedFolder, std::system_error
     fail(error.what());
@@ -286,19 +247,15 @@ void ShardNode::Impl::make_host(GroupId group) {
   group_options.replica.ping_interval_ms = std::max<TimeMs>(1, options.silence_timeout_ms / 10);
   group_options.replica.coordinator_timeout_ms = coordinator->session_timeout_ms();
   group_options.replica.lease_ms_first = std::min(options.table.lease_ms_max, kSessionTtlMsDefault);
-  group_options.replica.durable = data != nullptr;
+  group_options.replica.durable = data.has_value();
   group_options.table = options.table;
-  OpenedGroup opened;
-  std::unique_ptr<Folder> folder;
-  if (data) {
-    folder = data->folder(to_string(group));
-    opened = open_group(*folder, identity_of(*identity, group), options.table);
-    for (const std::string& line : opened.notes) LOG(INFO) << to_string(group) << ": " << line;
-  }
+  NodeFolder::Group disk;
+  if (data) disk = data->open(group, options.table);
+  for (const std::string& line : disk.opened.notes) LOG(INFO) << to_string(group) << ": " << line;
   auto host =
-      std::make_shared<GroupHost>(loop, group_options, *coordinator, *this, std::move(opened.recovered));
+      std::make_shared<GroupHost>(loop, group_options, *coordinator, *this, std::move(disk.opened.recovered));
   if (data)
-    host->use_disk(std::move(folder), identity_of(*identity, group), std::move(opened.log),
+    host->use_disk(std::move(disk.folder), disk.identity, std::move(disk.opened.log),
                    [this](const std::string& why) { fail("the disk failed: " + why); });
   service->hosts.emplace(group, std::move(host));
 }

@@ -3,6 +3,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "coordinator/hub_text.h"
+#include "server/storage/damage.h"
+#include "server/storage/posix_files.h"
+
 namespace dlm::cli {
 namespace {
 
@@ -17,10 +21,26 @@ std::vector<GroupId> groups_up_to(std::uint32_t count) {
   return groups;
 }
 
+constexpr const char* kRecords = "coordinator";  // in the data folder
+
+// What ZooKeeper would keep lies beside the folders of the servers.
 coordinator::MemoryHubOptions hub_options(const DevOptions& options) {
   coordinator::MemoryHubOptions hub;
   hub.cluster = "dev";
-  if (!options.data_dir.empty()) hub.file = options.data_dir + "/coordinator";
+  if (options.data_dir.empty()) return hub;
+  const std::shared_ptr<server::Folder> folder = server::posix_folder(options.data_dir);
+  hub.keep = [folder](const coordinator::ClusterView& view) {
+    server::replace_file(*folder, kRecords, to_text(view));
+  };
+  const std::optional<std::string> text = server::read_file(*folder, kRecords);
+  if (!text) return hub;
+  coordinator::ClusterView view;
+  std::string error;
+  if (!parse_text(*text, view, error))
+    throw server::DamagedFolder(folder->describe(kRecords) + ": " + error + "; " + server::kMoveDataAway);
+  hub.cluster = view.cluster;
+  hub.groups = std::move(view.groups);
+  hub.ring = std::move(view.ring);
   return hub;
 }
 

@@ -9,6 +9,9 @@
 #include "router/core/router_state.h"
 
 namespace dlm::router {
+
+using coordinator::WriteResult;
+
 namespace {
 
 constexpr std::uint32_t kListLimitDefault = 100;
@@ -47,6 +50,19 @@ QueryReport refusal(Status status, std::string message) {
   report.status = status;
   report.message = std::move(message);
   return report;
+}
+
+QueryReport refused_write(WriteResult result, const std::string& record, const std::string& what_was_asked) {
+  switch (result) {
+    case WriteResult::conflict:
+      return refusal(Status::invalid_argument,
+                     "somebody else changed " + record + " meanwhile: look at it again; nothing was done");
+    case WriteResult::unavailable:
+      return refusal(Status::unavailable, "the coordinator can't be reached; nothing was done");
+    default:
+      return refusal(Status::unavailable, "the coordinator's session ended before it answered: whether " +
+                                              what_was_asked + " is not known, look at it");
+  }
 }
 
 void RouterCore::State::query(ConnectionId id, std::uint64_t number, std::uint32_t deadline_ms, Query query,

@@ -45,18 +45,6 @@ RecoveryReport report_on(GroupId group, const VersionedConfig& record, const Rec
   return report;
 }
 
-std::string outcome_of(WriteResult result, GroupId group) {
-  switch (result) {
-    case WriteResult::conflict:
-      return "the record of " + to_string(group) + " changed meanwhile: look at it again; nothing was done";
-    case WriteResult::unavailable:
-      return "the coordinator can't be reached; nothing was done";
-    default:
-      return "the coordinator's session ended before it answered: whether " + to_string(group) +
-             " was begun anew is not known, look at it";
-  }
-}
-
 }  // namespace
 
 void RouterCore::State::begin_recovery(Connection& connection, std::uint64_t number, TimeMs deadline,
@@ -97,8 +85,8 @@ void RouterCore::State::group_written(CallId id, WriteResult result) {
   const std::uint64_t key = called->second;
   PendingQuery& query = queries_[key];
   if (result != WriteResult::accepted) {
-    const Status status = result == WriteResult::conflict ? Status::invalid_argument : Status::unavailable;
-    return finish_query(key, refusal(status, outcome_of(result, query.query.group)));
+    const std::string group = to_string(query.query.group);
+    return finish_query(key, refused_write(result, "the record of " + group, group + " was begun anew"));
   }
   query.recovery.begun = true;
   QueryReport report;

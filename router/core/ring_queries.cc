@@ -43,18 +43,6 @@ RingReport shape_of(const RingRecord& record, const MovingRing& ring) {
   return report;
 }
 
-const char* outcome_of(WriteResult result) {
-  switch (result) {
-    case WriteResult::conflict:
-      return "somebody else changed the ring meanwhile: look at it again; nothing was done";
-    case WriteResult::unavailable:
-      return "the coordinator can't be reached; nothing was done";
-    default:
-      return "the coordinator's session ended before it answered: whether the ring was changed is not known, "
-             "look at it";
-  }
-}
-
 }  // namespace
 
 void RouterCore::State::ring_query(Connection& connection, std::uint64_t number, TimeMs deadline,
@@ -135,10 +123,8 @@ void RouterCore::State::ring_written(CallId id, WriteResult result, TimeMs now) 
   if (called == query_calls_.end()) return;
   const std::uint64_t key = called->second;
   PendingQuery& query = queries_[key];
-  if (result != WriteResult::accepted) {
-    const Status status = result == WriteResult::conflict ? Status::invalid_argument : Status::unavailable;
-    return finish_query(key, refusal(status, outcome_of(result)));
-  }
+  if (result != WriteResult::accepted)
+    return finish_query(key, refused_write(result, "the ring", "the ring was changed"));
   const std::uint64_t number = query.id;
   const TimeMs deadline = query.deadline;
   RingRecord written = std::move(query.ring);

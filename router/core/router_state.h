@@ -170,6 +170,9 @@ inline constexpr TimeMs kLookMs = 20;  // for deadlines that have passed, in a g
 inline constexpr std::size_t kKeptAnswers = 16;  // the memory of so many is kept for the next time
 inline constexpr const char* kNoView = "this router has not reached the coordinator yet";
 QueryReport refusal(Status status, std::string message);
+// Of a write of a record that was not accepted: "the ring", "the ring was changed".
+QueryReport refused_write(coordinator::WriteResult result, const std::string& record,
+                          const std::string& what_was_asked);
 
 class RouterCore::State {
  public:

@@ -15,6 +15,8 @@ using boost::system::error_code;
 
 // How long close() may take to send what is queued, and then to wait for the peer to close its side.
 constexpr std::chrono::milliseconds kCloseTime(1'000);
+// What a connection reads into is not charged to the budget up to this.
+constexpr std::size_t kFreeBytes = 64u << 10;
 
 std::string describe(const error_code& error) {
   if (error == boost::asio::error::eof) return "closed by the peer";
@@ -64,7 +66,8 @@ class SocketFrameConnection final : public FrameConnection {
   void read();
   void handle_read(const error_code& error, std::size_t count);
   void deliver(std::size_t count);
-  bool is_over_budget();
+  void charge_budget();
+  bool is_over_budget() const;
   void drained();
   void write_failed(const error_code& error);
   void shut_after(std::chrono::milliseconds delay, const std::string& why);
@@ -106,6 +109,7 @@ void SocketFrameConnection::start(Events events) {
 
 void SocketFrameConnection::read() {
   auto space = decoder_.space();
+  charge_budget();
   if (is_over_budget())
     return cut_off("the buffers of all connections are full, and it sends too large a frame");
   socket_.async_read_some(
@@ -137,13 +141,16 @@ void SocketFrameConnection::deliver(std::size_t count) {
   close(decoder_.error());
 }
 
-bool SocketFrameConnection::is_over_budget() {
-  if (!limits_.budget) return false;
-  constexpr std::size_t kIdleBytes = 64u << 10;  // what each may take
+// To be called whenever the buffers changed.
+void SocketFrameConnection::charge_budget() {
+  if (!limits_.budget) return;
   const std::size_t in_bytes = decoder_.capacity_bytes();
-  const std::size_t bytes = writer_.queued_bytes() + (in_bytes > kIdleBytes ? in_bytes : 0);
+  const std::size_t bytes = writer_.queued_bytes() + (in_bytes > kFreeBytes ? in_bytes : 0);
   limits_.budget->charge(std::exchange(charged_bytes_, bytes), bytes);
-  return bytes > kIdleBytes && limits_.budget->is_over(bytes);
+}
+
+bool SocketFrameConnection::is_over_budget() const {
+  return charged_bytes_ > kFreeBytes && limits_.budget->is_over(charged_bytes_);
 }
 
 void SocketFrameConnection::send(capnp::MessageBuilder& message) {
@@ -161,6 +168,7 @@ void SocketFrameConnection::send(capnp::MessageBuilder& message) {
   writer_.queue().append_bytes(kFrameMagic);
   writer_.queue().append_u32(static_cast<std::uint32_t>(bytes));
   writer_.queue().append_message(segments);
+  charge_budget();
   if (is_over_budget()) {
     return cut_off("the buffers of all connections are full, and the peer reads too slowly: " +
                    std::to_string(writer_.queued_bytes()) + " bytes are unsent");
@@ -193,7 +201,7 @@ void SocketFrameConnection::write_failed(const error_code& error) {
 
 // Everything queued left.
 void SocketFrameConnection::drained() {
-  is_over_budget();  // what was charged for it is free again
+  charge_budget();
   if (state_ == State::closing) linger();
 }
 

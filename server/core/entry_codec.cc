@@ -210,4 +210,12 @@ bool BatchReader::next(Operation& op) {
   return true;
 }
 
+bool is_sound_batch(std::string_view bytes) {
+  BatchReader reader(bytes);
+  Operation op;
+  while (reader.next(op)) {
+  }
+  return reader.ok();
+}
+
 }  // namespace dlm::server

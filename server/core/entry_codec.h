@@ -51,4 +51,7 @@ class BatchReader {
   bool ok_ = false;
 };
 
+// Whether every entry can be read.
+bool is_sound_batch(std::string_view bytes);
+
 }  // namespace dlm::server

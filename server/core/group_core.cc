@@ -36,15 +36,9 @@ std::string names_of(const std::vector<MemberName>& members) {
   return names.empty() ? "nobody" : names;
 }
 
-// Whether every entry can be read: a batch is checked where it arrives, so that it can be relied on when it
-// is applied.
+// A batch is checked where it arrives, so that it can be relied on when it is applied.
 bool is_sound(const Batch& batch) {
-  if (!batch.entries) return false;
-  BatchReader reader(*batch.entries);
-  Operation op;
-  while (reader.next(op)) {
-  }
-  return reader.ok();
+  return batch.entries && is_sound_batch(*batch.entries);
 }
 
 }  // namespace

@@ -76,8 +76,7 @@ struct GroupQuery {
 
 // A part of a snapshot for this member's own disk.
 struct SnapshotChunk {
-  LogIndex index;  // of the state
-  Epoch epoch;
+  LogPlace place;  // of the state
   bool first = false;
   bool last = false;
   std::string bytes;
@@ -90,8 +89,7 @@ struct RecoveredState {
   std::uint64_t log_bytes = 0;       // that were read to get there
 };
 
-// What to do now, in this order; log_writes first of all, as they take longest and nothing waits for them
-// here.
+// What to do now, in this order; but log_writes may go first, as they take longest.
 struct GroupOutput {
   // What was committed and applied in this turn, in order, for whoever follows the log. The first may come
   // after a gap: then a snapshot was installed.

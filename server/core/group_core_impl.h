@@ -251,7 +251,7 @@ struct GroupCore::Impl {
 
   // The own disk, of a durable member.
   struct OwnSnapshot {
-    SnapshotChunk head;                                 // its place; the rest of it is the chunks'
+    LogPlace place;
     std::unique_ptr<LockTable::SnapshotWriter> writer;  // null: all is handed out
     bool begun = false;
     bool chunk_out = false;

@@ -56,8 +56,7 @@ void GroupCore::Impl::on_durable(std::uint64_t log_records, TimeMs now) {
 
 void GroupCore::Impl::begin_own_snapshot() {
   OwnSnapshot own;
-  own.head.index = replica_.applied_index();
-  own.head.epoch = replica_.applied_epoch();
+  own.place = {replica_.applied_index(), replica_.applied_epoch()};
   own.writer = table_->snapshot();
   own_snapshot_ = std::move(own);
   logged_bytes_ = 0;
@@ -69,7 +68,8 @@ void GroupCore::Impl::write_own_snapshot() {
   if (!own_snapshot_ && logged_bytes_ >= due_bytes) begin_own_snapshot();
   if (!own_snapshot_ || !own_snapshot_->writer || own_snapshot_->chunk_out) return;
   OwnSnapshot& own = *own_snapshot_;
-  SnapshotChunk& chunk = out_.snapshot_chunk.emplace(own.head);
+  SnapshotChunk& chunk = out_.snapshot_chunk.emplace();
+  chunk.place = own.place;
   chunk.first = !std::exchange(own.begun, true);
   chunk.last = !own.writer->next(options_.snapshot_chunk_bytes, chunk.bytes);
   own.chunk_out = true;
@@ -79,7 +79,7 @@ void GroupCore::Impl::write_own_snapshot() {
 
 // Of another snapshot than the one under way: that was dropped meanwhile.
 void GroupCore::Impl::on_snapshot_written(LogIndex index, bool last) {
-  if (!own_snapshot_ || own_snapshot_->head.index != index || !own_snapshot_->chunk_out) return;
+  if (!own_snapshot_ || own_snapshot_->place.index != index || !own_snapshot_->chunk_out) return;
   own_snapshot_->chunk_out = false;
   if (!last) return;
   note("wrote a snapshot at " + std::to_string(index.value) + ", " + format_size_bytes(own_snapshot_->bytes));

@@ -26,6 +26,13 @@
 
 namespace dlm::server {
 
+// An index that was large and is empty gives its memory back.
+template <class Index>
+void trim(Index& index) {
+  constexpr std::size_t kKeptBuckets = 1024;
+  if (index.empty() && index.bucket_count() > kKeptBuckets) index.rehash(0);
+}
+
 // (client id, owner tag). Kept while anything refers to it.
 struct Owner {
   ShortBytes bytes;  // client id, then tag

@@ -37,10 +37,16 @@ struct LedEpoch {
 // A batch whose index is not above the last one replaces it and all that came after.
 using LogRecord = std::variant<Batch, LogReset, LedEpoch>;
 
+// Where in the log a state is known.
+struct LogPlace {
+  LogIndex index;
+  Epoch epoch;  // of the batch there
+  bool operator==(const LogPlace&) const = default;
+};
+
 // What is left of them after a restart.
 struct RecoveredLog {
-  LogIndex base;  // the state at this index is known otherwise: from a snapshot, or it is empty
-  Epoch base_epoch;
+  LogPlace base;               // the state there is known otherwise: from a snapshot, or it is empty
   std::vector<Batch> batches;  // from base + 1 on
   Epoch led;                   // the highest
 };

@@ -7,8 +7,8 @@
 namespace dlm::server {
 
 Replica::Impl::Impl(const ReplicaOptions& options, RecoveredLog&& log) : options_(options), led_(log.led) {
-  log_.reset(log.base, log.base_epoch);
-  committed_ = log.base;
+  log_.reset(log.base.index, log.base.epoch);
+  committed_ = log.base.index;
   for (Batch& batch : log.batches) log_.append(std::move(batch));
   durable_ = log_.last_index();
   // Whoever served in a later epoch than the last one here did so without this replica.

@@ -1,6 +1,5 @@
 #include "server/storage/data_folder.h"
 
-#include <algorithm>
 #include <boost/json.hpp>
 
 #include "schema/types.h"
@@ -44,12 +43,11 @@ bool take(const json::object& object, ServerIdentity& identity) {
 }  // namespace
 
 std::optional<ServerIdentity> read_identity(Folder& root) {
-  const std::vector<std::string> names = root.list();
-  if (std::find(names.begin(), names.end(), kName) == names.end()) return std::nullopt;
-  const std::unique_ptr<File> file = root.open(kName);
+  const std::optional<std::string> text = read_file(root, kName);
+  if (!text) return std::nullopt;
   const std::string path = root.describe(kName);
   json::error_code error;
-  const json::value value = json::parse(file->read(0, file->size_bytes()), error);
+  const json::value value = json::parse(*text, error);
   const json::object* object = error ? nullptr : value.if_object();
   const json::value* format = object == nullptr ? nullptr : object->if_contains("format");
   if (format == nullptr || !format->is_int64())
@@ -72,12 +70,7 @@ void write_identity(Folder& root, const ServerIdentity& identity) {
                             {"server", identity.server},
                             {"incarnation", identity.incarnation},
                             {"groups", std::move(groups)}};
-  const std::string unfinished = std::string(kName) + ".new";
-  const std::unique_ptr<File> file = root.create(unfinished);
-  file->write(0, json::serialize(object) + "\n");
-  file->sync();
-  root.rename(unfinished, kName);
-  root.sync();
+  replace_file(root, kName, json::serialize(object) + "\n");
 }
 
 std::string why_not_ours(const ServerIdentity& identity, const std::string& cluster,

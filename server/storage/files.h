@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,5 +38,10 @@ class Folder {
   virtual void sync() = 0;
   virtual std::string describe(const std::string& name) const = 0;  // the whole path, for people
 };
+
+// All of a file; none: there is no such file.
+std::optional<std::string> read_file(Folder& folder, const std::string& name);
+// Safe when it returns; at any time there is the old file or the new one.
+void replace_file(Folder& folder, const std::string& name, std::string_view text);
 
 }  // namespace dlm::server

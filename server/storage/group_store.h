@@ -18,9 +18,10 @@ inline constexpr std::uint64_t kSegmentBytes = 16u << 20;
 
 // What a look at a folder found; nothing is changed by it.
 struct GroupContents {
+  RecoveredState recovered;
   ScannedLog log;
   std::optional<LogPlace> snapshot;
-  std::unique_ptr<LockTable> table;  // of the snapshot
+  bool unconnected = false;  // see LogReplay
 };
 // Throws DamagedFolder, and std::system_error.
 GroupContents look_into(Folder& folder, const GroupIdentity& identity, const LockTableLimits& limits);

@@ -179,8 +179,7 @@ std::optional<RecoveredLog> LogReplay::finish(const std::optional<LogPlace>& sna
     batches.erase(batches.begin(),
                   unconnected ? batches.end() : batches.begin() + static_cast<std::ptrdiff_t>(covered));
   }
-  log_.base = base.index;
-  log_.base_epoch = base.epoch;
+  log_.base = base;
   return std::move(log_);
 }
 

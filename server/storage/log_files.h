@@ -36,12 +36,6 @@ void encode(const LogRecord& record, std::string& out);
 // Appends to `out`; false: they are no records.
 bool decode_records(std::string_view bytes, std::vector<LogRecord>& out);
 
-// Where in the log a state is known.
-struct LogPlace {
-  LogIndex index;
-  Epoch epoch;
-};
-
 // Puts the records of a log together again, in their order.
 class LogReplay {
  public:

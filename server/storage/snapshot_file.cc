@@ -1,5 +1,6 @@
 #include "server/storage/snapshot_file.h"
 
+#include <algorithm>
 #include <array>
 #include <cinttypes>
 #include <cstdio>
@@ -36,15 +37,13 @@ class FrameFile {
         seal_(file_of(index)) {}
 
   std::string next() {
-    std::optional<Frame> frame = read_here();
-    if (!frame) {  // the rest of it is behind the window
-      window_ = file_->read(at_bytes_, std::max<std::size_t>(kReadBytes, 2 * window_.size()));
+    std::optional<Frame> frame = read_in(window_);
+    // Behind the window, or larger than one.
+    for (std::uint64_t bytes : {std::uint64_t{kReadBytes}, size_bytes_}) {
+      if (frame) break;
+      window_ = file_->read(at_bytes_, std::min(bytes, size_bytes_ - at_bytes_));
       window_at_ = at_bytes_;
-      frame = read_here();
-    }
-    if (!frame && window_.size() < size_bytes_ - at_bytes_) {
-      window_ = file_->read(at_bytes_, size_bytes_ - at_bytes_);
-      frame = read_here();
+      frame = read_in(window_);
     }
     if (!frame) damaged("not what was written");
     at_bytes_ += frame->size_bytes;
@@ -60,10 +59,8 @@ class FrameFile {
   }
 
  private:
-  std::optional<Frame> read_here() const { return read_frame_at(at_bytes_ - window_at_); }
-  std::optional<Frame> read_frame_at(std::uint64_t offset) const {
-    if (offset >= window_.size()) return std::nullopt;
-    return read_frame(seal_, window_, offset, number_, window_at_);
+  std::optional<Frame> read_in(std::string_view window) const {
+    return read_frame(seal_, window, at_bytes_ - window_at_, number_, window_at_);
   }
 
   std::string path_;

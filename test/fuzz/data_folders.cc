@@ -1,5 +1,6 @@
 // What lies in a server's data folder: it is refused, or it is a log without gaps, which is the same when it
 // is opened again and goes on from there.
+#include "server/core/entry_codec.h"
 #include "server/storage/damage.h"
 #include "server/storage/data_folder.h"
 #include "server/storage/frames.h"
@@ -55,7 +56,7 @@ void lay_segment(server::Folder& folder, const std::vector<std::string_view>& fr
 }
 
 void check_log(const server::RecoveredLog& log) {
-  LogIndex last = log.base;
+  LogIndex last = log.base.index;
   for (const Batch& batch : log.batches) {
     require(batch.index == last.next(), "a log has no gaps");
     last = batch.index;
@@ -63,7 +64,7 @@ void check_log(const server::RecoveredLog& log) {
 }
 
 std::string text_of(const server::RecoveredLog& log) {
-  std::string text = std::to_string(log.base.value) + " " + std::to_string(log.led.value);
+  std::string text = std::to_string(log.base.index.value) + " " + std::to_string(log.led.value);
   for (const Batch& batch : log.batches) server::encode(batch, text);
   return text;
 }
@@ -93,8 +94,9 @@ void run(std::string_view input) {
     require(text_of(again.recovered.log) == text_of(opened.recovered.log),
             "a log is the same when it is opened again");
     const server::RecoveredLog& log = again.recovered.log;
-    const LogIndex next = log.batches.empty() ? log.base.next() : log.batches.back().index.next();
-    again.log->add(Batch{next, Epoch(UINT64_MAX), std::make_shared<const std::string>("next")});
+    const LogIndex next = log.batches.empty() ? log.base.index.next() : log.batches.back().index.next();
+    again.log->add(
+        Batch{next, Epoch(UINT64_MAX), std::make_shared<const std::string>(server::BatchWriter().take())});
     again.log->sync();
     const auto after = server::open_group(*folder, identity(), {}, kSegmentBytes);
     require(!after.recovered.log.batches.empty() && after.recovered.log.batches.back().index == next,
@@ -106,7 +108,8 @@ void run(std::string_view input) {
 Seeds seeds() {
   const auto batch = [](std::uint64_t index, std::uint64_t epoch) {
     std::string bytes;
-    server::encode(Batch{LogIndex(index), Epoch(epoch), std::make_shared<const std::string>("entries")},
+    server::encode(Batch{LogIndex(index), Epoch(epoch),
+                         std::make_shared<const std::string>(server::BatchWriter().take())},
                    bytes);
     return bytes;
   };

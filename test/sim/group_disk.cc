@@ -58,16 +58,15 @@ void GroupDisk::write_log() {
 }
 
 void GroupDisk::write_chunk(server::SnapshotChunk&& chunk) {
-  const server::LogPlace place{chunk.index, chunk.epoch};
-  if (chunk.first) snapshot_ = std::make_unique<server::SnapshotFileWriter>(*folder_, identity_, place);
-  if (!snapshot_ || snapshot_->place().index != chunk.index) return;
+  if (chunk.first) snapshot_ = std::make_unique<server::SnapshotFileWriter>(*folder_, identity_, chunk.place);
+  if (!snapshot_ || snapshot_->place() != chunk.place) return;
   snapshot_->add(chunk.bytes);
   if (chunk.last) {
     snapshot_->finish();
     snapshot_.reset();
-    opened_.log->drop_covered(chunk.index);
+    opened_.log->drop_covered(chunk.place.index);
   }
-  events_.on_snapshot_written(chunk.index, chunk.last);
+  events_.on_snapshot_written(chunk.place.index, chunk.last);
 }
 
 }  // namespace dlm::sim

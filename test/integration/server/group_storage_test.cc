@@ -12,6 +12,7 @@
 #include <string>
 #include <utility>
 
+#include "server/core/entry_codec.h"
 #include "server/storage/posix_files.h"
 #include "test/support/task_queue.h"
 
@@ -49,18 +50,24 @@ class GroupStorageTest : public testing::Test {
     return std::move(opened.recovered);
   }
 
-  void write(std::uint64_t first, std::uint64_t last, std::size_t bytes = 100) {
+  void write(std::uint64_t index, std::size_t bytes = 100) {
+    BatchWriter entries;
+    const std::string name(1'000, 'x');
+    while (entries.size_bytes() < bytes) {
+      Operation op;
+      op.resource = name;
+      entries.add(op);
+    }
     GroupOutput output;
-    for (std::uint64_t index = first; index <= last; ++index)
-      output.log_writes.push_back(
-          Batch{LogIndex(index), Epoch(1), std::make_shared<const std::string>(bytes, 'x')});
-    output.log_records = last;
+    output.log_writes.push_back(
+        Batch{LogIndex(index), Epoch(1), std::make_shared<const std::string>(entries.take())});
+    output.log_records = index;
     storage_->write(output);
   }
 
   void write_chunk(std::uint64_t index, bool first, bool last, const std::string& bytes) {
     GroupOutput output;
-    output.snapshot_chunk = SnapshotChunk{LogIndex(index), Epoch(1), first, last, bytes};
+    output.snapshot_chunk = SnapshotChunk{{LogIndex(index), Epoch(1)}, first, last, bytes};
     storage_->write(output);
   }
 
@@ -91,7 +98,7 @@ class GroupStorageTest : public testing::Test {
 
 TEST_F(GroupStorageTest, WhatIsSafeIsThereAtTheNextStart) {
   EXPECT_TRUE(open().log.batches.empty());
-  for (std::uint64_t index = 1; index <= 200; ++index) write(index, index);
+  for (std::uint64_t index = 1; index <= 200; ++index) write(index);
   ASSERT_TRUE(await([this] { return durable_ == 200; }));
   EXPECT_EQ(open().log.batches.size(), 200u);
 }
@@ -99,7 +106,7 @@ TEST_F(GroupStorageTest, WhatIsSafeIsThereAtTheNextStart) {
 // More than a segment holds, so that the next one is made beside the writing.
 TEST_F(GroupStorageTest, GoesOnOverSegments) {
   open();
-  for (std::uint64_t index = 1; index <= 20; ++index) write(index, index, 1u << 20);
+  for (std::uint64_t index = 1; index <= 20; ++index) write(index, 1u << 20);
   ASSERT_TRUE(await([this] { return durable_ == 20; }));
   EXPECT_GT(storage_->size_bytes(), 20u << 20);
   EXPECT_EQ(open().log.batches.size(), 20u);
@@ -107,26 +114,26 @@ TEST_F(GroupStorageTest, GoesOnOverSegments) {
 
 TEST_F(GroupStorageTest, ASnapshotTakesThePlaceOfTheLogBeforeIt) {
   open();
-  for (std::uint64_t index = 1; index <= 20; ++index) write(index, index, 1u << 20);
+  for (std::uint64_t index = 1; index <= 20; ++index) write(index, 1u << 20);
   const std::string state = empty_state();
   write_chunk(19, true, false, state.substr(0, 1));
   ASSERT_TRUE(await([this] { return chunks_written_ == 1; }));
   write_chunk(19, false, true, state.substr(1));
   ASSERT_TRUE(await([this] { return snapshot_ == LogIndex(19) && durable_ == 20; }));
-  write(21, 21);
+  write(21);
   ASSERT_TRUE(await([this] { return durable_ == 21; }));
   const RecoveredState recovered = open();
-  EXPECT_EQ(recovered.log.base, LogIndex(19));
+  EXPECT_EQ(recovered.log.base.index, LogIndex(19));
   EXPECT_EQ(recovered.log.batches.size(), 2u);
   EXPECT_NE(recovered.table, nullptr);
 }
 
 TEST_F(GroupStorageTest, AFolderThatGoesAwayIsAFailure) {
   open();
-  write(1, 1);
+  write(1);
   ASSERT_TRUE(await([this] { return durable_ == 1; }));
   std::filesystem::remove_all(path_);
-  for (std::uint64_t index = 2; index <= 40; ++index) write(index, index, 1u << 20);
+  for (std::uint64_t index = 2; index <= 40; ++index) write(index, 1u << 20);
   EXPECT_TRUE(await([this] { return !failure_.empty(); }));
   EXPECT_NE(failure_.find(path_), std::string::npos) << failure_;
 }

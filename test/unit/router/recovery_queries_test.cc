@@ -135,7 +135,7 @@ TEST_F(RecoveryQuery, AWriteThatFailsIsToldAndNotRepeated) {
     const char* message;
   };
   const Case cases[] = {
-      {WriteResult::conflict, Status::invalid_argument, "the record of g1 changed meanwhile"},
+      {WriteResult::conflict, Status::invalid_argument, "somebody else changed the record of g1 meanwhile"},
       {WriteResult::unavailable, Status::unavailable, "nothing was done"},
       {WriteResult::unknown, Status::unavailable, "whether g1 was begun anew is not known"},
   };

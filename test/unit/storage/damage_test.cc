@@ -112,6 +112,16 @@ TEST(Damage, ALogWithoutItsSnapshotIsRefused) {
   EXPECT_THAT(why_refused(store), HasSubstr("the snapshot at 10, on which the log follows, is missing"));
 }
 
+TEST(Damage, ABatchThatCanNotBeReadIsRefused) {
+  Store store;
+  store.open();
+  store.write_batches(1, 2);
+  store.log().add(Batch{LogIndex(3), Epoch(1), std::make_shared<const std::string>("of a later version")});
+  store.log().sync();
+  store.close();
+  EXPECT_THAT(why_refused(store), HasSubstr("batch 3 is whole, but none that this version"));
+}
+
 TEST(Damage, AFullDiskThrows) {
   Store store;
   store.open();

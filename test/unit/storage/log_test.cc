@@ -14,7 +14,7 @@ TEST(LogOnDisk, IsEmptyAtFirst) {
   Store store;
   store.open();
   EXPECT_TRUE(store.recovered().log.batches.empty());
-  EXPECT_EQ(store.recovered().log.base, LogIndex());
+  EXPECT_EQ(store.recovered().log.base.index, LogIndex());
   EXPECT_EQ(store.recovered().table, nullptr);
 }
 
@@ -55,7 +55,7 @@ TEST(LogOnDisk, TakesARecordThatIsLargerThanASegment) {
   store.lose_power();
   store.open();
   ASSERT_EQ(store.recovered().log.batches.size(), 2u);
-  EXPECT_EQ(*store.recovered().log.batches[0].entries, large);
+  EXPECT_EQ(to_text(store.recovered().log.batches[0]), "1:1 " + large);
 }
 
 TEST(LogOnDisk, ALaterBatchReplacesWhatStoodThere) {
@@ -78,7 +78,7 @@ TEST(LogOnDisk, BeginsAnewBehindAnEmptyState) {
   store.log().sync();
   store.lose_power();
   store.open();
-  EXPECT_EQ(store.recovered().log.base, LogIndex(1000));
+  EXPECT_EQ(store.recovered().log.base.index, LogIndex(1000));
   EXPECT_EQ(store.recovered().table, nullptr);
   EXPECT_EQ(to_texts(store.recovered().log.batches), Texts{"1001:7 first"});
 }
@@ -140,8 +140,8 @@ TEST(LogOnDisk, OldSegmentsGoWithASnapshot) {
   EXPECT_LT(store.log().size_bytes(), before / 4);
   store.lose_power();
   store.open();
-  EXPECT_EQ(store.recovered().log.base, LogIndex(90));
-  EXPECT_EQ(store.recovered().log.base_epoch, Epoch(1));
+  EXPECT_EQ(store.recovered().log.base.index, LogIndex(90));
+  EXPECT_EQ(store.recovered().log.base.epoch, Epoch(1));
   EXPECT_NE(store.recovered().table, nullptr);
   EXPECT_EQ(store.recovered().log.batches.size(), 10u);
   EXPECT_EQ(store.recovered().log.batches.front().index, LogIndex(91));
@@ -167,7 +167,7 @@ TEST(LogOnDisk, WhatDoesNotFollowOnTheSnapshotIsLeftOut) {
   write_snapshot(store, 5, 3);
   store.lose_power();
   store.open();
-  EXPECT_EQ(store.recovered().log.base, LogIndex(5));
+  EXPECT_EQ(store.recovered().log.base.index, LogIndex(5));
   EXPECT_TRUE(store.recovered().log.batches.empty());
   store.log().add(batch(6, 3, "after"));
   store.log().sync();
@@ -184,7 +184,7 @@ TEST(LogOnDisk, ASnapshotMayBeAheadOfTheLog) {
   write_snapshot(store, 8, 1);
   store.lose_power();
   store.open();
-  EXPECT_EQ(store.recovered().log.base, LogIndex(8));
+  EXPECT_EQ(store.recovered().log.base.index, LogIndex(8));
   store.log().add(batch(9, 1, "after"));
   store.log().sync();
   store.lose_power();

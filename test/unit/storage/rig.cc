@@ -1,17 +1,32 @@
 #include "test/unit/storage/rig.h"
 
+#include "schema/limits.h"
+#include "server/core/entry_codec.h"
+
 namespace dlm::server::test {
 
 GroupIdentity identity() {
   return {"cluster-1", "s1", 42, GroupId(1)};
 }
 
-Batch batch(std::uint64_t index, std::uint64_t epoch, const std::string& text) {
-  return {LogIndex(index), Epoch(epoch), std::make_shared<const std::string>(text)};
+// The text lies in the names of operations.
+Batch batch(std::uint64_t index, std::uint64_t epoch, std::string_view text) {
+  BatchWriter writer;
+  while (!text.empty()) {
+    Operation op;
+    op.resource = text.substr(0, kResourceBytesMax);
+    writer.add(op);
+    text.remove_prefix(op.resource.size());
+  }
+  return {LogIndex(index), Epoch(epoch), std::make_shared<const std::string>(writer.take())};
 }
 
 std::string to_text(const Batch& batch) {
-  return std::to_string(batch.index.value) + ":" + std::to_string(batch.epoch.value) + " " + *batch.entries;
+  std::string text = std::to_string(batch.index.value) + ":" + std::to_string(batch.epoch.value) + " ";
+  BatchReader reader(*batch.entries);
+  Operation op;
+  while (reader.next(op)) text += op.resource;
+  return text;
 }
 
 std::vector<std::string> to_texts(const std::vector<Batch>& batches) {

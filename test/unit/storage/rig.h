@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "server/storage/group_store.h"
@@ -13,8 +14,8 @@ namespace dlm::server::test {
 inline constexpr std::uint64_t kSmallSegment = 64u << 10;
 
 GroupIdentity identity();
-Batch batch(std::uint64_t index, std::uint64_t epoch, const std::string& text);
-// "3:1 text", index, epoch and entries.
+Batch batch(std::uint64_t index, std::uint64_t epoch, std::string_view text);
+// "3:1 text", index, epoch and what batch() was given.
 std::string to_text(const Batch& batch);
 std::vector<std::string> to_texts(const std::vector<Batch>& batches);
 
