@@ -49,11 +49,12 @@ build() {
   cmake --build "$ROOT/build/$preset" -j "$(nproc)" "${targets[@]}" || die "the $preset build failed"
 }
 
-# free_port: a TCP port of 127.0.0.1 that nobody listened on a moment ago.
+# free_port: a TCP port of 127.0.0.1 that nobody listened on a moment ago, below those that Linux gives to outgoing connections: one of
+# these could take it while its listener is restarted.
 free_port() {
   local port
   while :; do
-    port=$((20000 + (RANDOM * 32768 + RANDOM) % 20000))
+    port=$((10000 + (RANDOM * 32768 + RANDOM) % 22000))
     (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port"; return; }
   done
 }

@@ -11,6 +11,8 @@
 
 #include <cerrno>
 #include <fstream>
+#include <mutex>
+#include <random>
 #include <stdexcept>
 #include <system_error>
 
@@ -89,17 +91,23 @@ int ChildProcess::wait() {
 }
 
 int free_port() {
-  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t length = sizeof address;
-  bool ok = fd >= 0 && bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0 &&
-            getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) == 0;
-  int error = errno;
-  if (fd >= 0) close(fd);
-  if (!ok) throw std::system_error(error, std::generic_category(), "looking for a free port");
-  return ntohs(address.sin_port);
+  constexpr int kLowest = 10'000, kHighest = 31'999;
+  static std::mt19937 random{std::random_device()()};
+  static std::mutex one_at_a_time;
+  const std::lock_guard lock(one_at_a_time);
+  for (int attempt = 0; attempt < 1'000; ++attempt) {
+    const int port = std::uniform_int_distribution(kLowest, kHighest)(random);
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) throw std::system_error(errno, std::generic_category(), "looking for a free port");
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = htons(static_cast<std::uint16_t>(port));
+    const bool free = bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+    close(fd);
+    if (free) return port;
+  }
+  throw std::runtime_error("found no free port");
 }
 
 std::string tail_of(const std::string& path, std::size_t bytes) {

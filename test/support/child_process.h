@@ -33,7 +33,8 @@ class ChildProcess {
   int status_ = 0;
 };
 
-// A TCP port of 127.0.0.1 that was free a moment ago.
+// A TCP port of 127.0.0.1 that was free a moment ago, below those that Linux gives to outgoing connections:
+// one of these could take it, even one that tries to reach it, while its listener is restarted. Any thread.
 int free_port();
 
 // The last `bytes` of a file, for the report of a failed test; empty when it can't be read.

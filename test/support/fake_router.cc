@@ -21,6 +21,7 @@
 #include "schema/operation.h"
 #include "schema/wire/codec.h"
 #include "schema/wire/frame.h"
+#include "test/support/child_process.h"
 
 namespace dlm::test {
 
@@ -126,7 +127,6 @@ struct FakeRouters::Impl {
     door.acceptor->set_option(tcp::acceptor::reuse_address(true));
     door.acceptor->bind(endpoint);
     door.acceptor->listen();
-    door.port = door.acceptor->local_endpoint().port();
     accept(router);
   }
 
@@ -565,7 +565,10 @@ struct FakeRouters::Impl {
 FakeRouters::FakeRouters(std::size_t count, std::uint32_t session_ttl_ms) : impl_(std::make_unique<Impl>()) {
   impl_->ttl_ms = session_ttl_ms;
   impl_->doors.resize(count);
-  for (std::size_t i = 0; i < count; ++i) impl_->listen(i);
+  for (std::size_t i = 0; i < count; ++i) {
+    impl_->doors[i].port = static_cast<std::uint16_t>(free_port());
+    impl_->listen(i);
+  }
   impl_->thread = std::thread([this] {
     auto work = boost::asio::make_work_guard(impl_->io);
     impl_->io.run();

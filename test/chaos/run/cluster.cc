@@ -17,7 +17,6 @@ constexpr int kReadySeconds = 90;
 constexpr int kWorkersEndSeconds = 60;
 // A server's last words when its session with the coordinator is over: then it ends, and whoever runs it
 // starts it again.
-constexpr const char* kGivesUp = "start the server again";
 
 // "s1" of a member's name "s1#42".
 std::string server_of(const std::string& member) {
@@ -206,23 +205,12 @@ std::optional<GroupState> Cluster::state_of(std::uint32_t group) {
   return std::nullopt;
 }
 
-void Cluster::supervise() {
-  for (auto& [name, process] : processes_) {
-    if (process->died() && process->said_before_end(kGivesUp)) {
-      ++given_up_;
-      process->start();
-    }
-  }
-}
-
 bool Cluster::whole(std::uint32_t group) {
-  supervise();
   const std::optional<GroupState> state = state_of(group);
   return state && !state->primary.empty() && state->in_sync.size() == options_.replicas;
 }
 
 std::vector<std::string> Cluster::casualties() {
-  supervise();
   std::vector<std::string> found;
   for (auto& [name, process] : processes_) {
     if (process->died())

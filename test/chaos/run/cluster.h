@@ -69,12 +69,7 @@ class Cluster {
   void set_failpoint(const std::string& name, const std::string& setting);
 
   std::optional<GroupState> state_of(std::uint32_t group);
-  // Starts servers again that gave up because their session with the coordinator had ended, as a service
-  // manager would.
-  void supervise();
-  // How often that was.
-  std::size_t given_up() const { return given_up_; }
-  // All its replicas are in the in-sync set, and it serves. Supervises, too.
+  // All its replicas are in the in-sync set, and it serves.
   bool whole(std::uint32_t group);
   // Processes that have ended although nobody made them, and what logs tell of broken invariants.
   std::vector<std::string> casualties();
@@ -98,7 +93,6 @@ class Cluster {
   std::map<std::string, int> router_ports_;
   std::map<std::string, std::unique_ptr<Process>> processes_;  // servers, routers, workers
   std::vector<WorkerLife> lives_;
-  std::size_t given_up_ = 0;
   std::unique_ptr<Client> client_;
 };
 

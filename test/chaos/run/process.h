@@ -22,8 +22,6 @@ class Process {
   // Whether it has said `text` since the last start. Throws std::runtime_error, with the end of the log, when
   // it has ended.
   bool said(const std::string& text);
-  // The same of one that may have ended.
-  bool said_before_end(const std::string& text) const;
   void kill();
   void terminate();  // SIGTERM
   void freeze();

@@ -54,10 +54,6 @@ class Run {
     cluster.finish_workers(history);
     calm_.to_ns = now_ns();
     note_casualties(cluster);
-    if (cluster.given_up() > 0) {
-      std::cout << cluster.given_up()
-                << " times a server gave up, its session with ZooKeeper being over, and was started again.\n";
-    }
   }
 
   void inject(Cluster& cluster, History& history) {
