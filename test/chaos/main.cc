@@ -82,6 +82,9 @@ void add_run(CLI::App& app, RunArguments& arguments) {
   app.add_option("--clients", cluster.clients, "In each worker")
       ->check(CLI::Range(1, 99))
       ->capture_default_str();
+  app.add_option("--durability", cluster.durability, "Of the servers; fsync: a group_lost loses nothing")
+      ->check(CLI::IsMember({"memory", "fsync"}))
+      ->capture_default_str();
   app.add_option("--zookeeper-away", arguments.zookeeper_away_s, "Seconds without any ZooKeeper")
       ->capture_default_str();
   app.add_option("--freeze-max", arguments.options.schedule.freeze_ms_max, "Longest freeze, in ms")

@@ -8,8 +8,8 @@
 
 namespace dlm::chaos {
 
-// The kind of fault after which a group has lost its state.
-inline constexpr const char* kGroupLost = "group_lost";
+// The kind of fault after which a group has forgotten its state: all replicas killed, without disks.
+inline constexpr const char* kGroupForgot = "group_forgot";
 
 // A fault was in force then, or its effects may have been.
 struct FaultWindow {

@@ -40,22 +40,27 @@ void Cluster::add_server(std::uint32_t number) {
   std::string ring;
   for (std::uint32_t group = 0; group < options_.groups; ++group)
     ring += (group == 0 ? "" : ",") + group_name(group);
-  const std::vector<std::string> command = {
-      "env",
-      "DLM_FAILPOINTS=file:" + options_.folder + "/" + name + ".failpoints",
-      options_.programs + "/dlm-server",
-      "--id",
-      name,
-      "--groups",
-      group_name(number / options_.replicas),
-      "--init-ring",
-      ring,
-      "--listen",
-      hosts_.address(name) + ":" + std::to_string(hosts_.port(kServerPort)),
-      "--zookeeper",
-      zookeeper_->address(),
-      "--session-timeout",
-      options_.session_timeout};
+  std::vector<std::string> command = {"env",
+                                      "DLM_FAILPOINTS=file:" + options_.folder + "/" + name + ".failpoints",
+                                      options_.programs + "/dlm-server",
+                                      "--id",
+                                      name,
+                                      "--groups",
+                                      group_name(number / options_.replicas),
+                                      "--init-ring",
+                                      ring,
+                                      "--listen",
+                                      hosts_.address(name) + ":" + std::to_string(hosts_.port(kServerPort)),
+                                      "--zookeeper",
+                                      zookeeper_->address(),
+                                      "--session-timeout",
+                                      options_.session_timeout,
+                                      "--durability",
+                                      options_.durability};
+  if (options_.durability == "fsync") {
+    command.push_back("--data-dir");
+    command.push_back(options_.folder + "/" + name + ".data");
+  }
   processes_[name] =
       std::make_unique<Process>(name, hosts_.on(name, command), options_.folder + "/" + name + ".log");
 }

@@ -33,6 +33,7 @@ struct ClusterOptions {
   std::uint32_t workers = 3;
   std::uint32_t clients = 4;  // of each worker, beside its observer and probes
   std::string session_timeout = "2s";
+  std::string durability = "memory";  // or "fsync", with a data folder for each server
 };
 
 // The state of one group, as its primary tells.

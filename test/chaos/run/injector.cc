@@ -33,7 +33,8 @@ bool hits_one_group(const Fault& fault) {
 
 FaultWindow Injector::carry_out(const Fault& fault) {
   FaultWindow window;
-  window.kind = to_string(fault.kind);
+  const bool forgets = fault.kind == FaultKind::group_lost && cluster_.options().durability == "memory";
+  window.kind = forgets ? kGroupForgot : to_string(fault.kind);
   if (hits_one_group(fault)) window.group = Cluster::group_name(fault.number);
   window.from_ns = now_ns();
   switch (fault.kind) {

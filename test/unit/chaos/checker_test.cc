@@ -291,14 +291,14 @@ TEST_F(Checker, LetsAGroupForgetItsHoldsWhenAllItsReplicasWereLost) {
   free(200, 210);
   release("a", 500, 510, 1, Outcome::not_held);
   EXPECT_THAT(broken(), ElementsAre("lost hold", "stale read"));
-  context.faults = {{kGroupLost, "s1,s2,s3", "g1", 100 * kMs, 300 * kMs}};
+  context.faults = {{kGroupForgot, "s1,s2,s3", "g1", 100 * kMs, 300 * kMs}};
   EXPECT_THAT(broken(), IsEmpty());
 }
 
 TEST_F(Checker, CatchesAGrantBeforeTheLeasesOfAGroupThatLostEverythingAreOver) {
   granted("a", 0, 10, 1, 1, 1000);
   granted("b", 320, 900, 2);
-  context.faults = {{kGroupLost, "s1,s2,s3", "g1", 100 * kMs, 300 * kMs}};
+  context.faults = {{kGroupForgot, "s1,s2,s3", "g1", 100 * kMs, 300 * kMs}};
   EXPECT_THAT(broken(), ElementsAre("overlap"));
 }
 
