@@ -3,7 +3,10 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <iterator>
+#include <utility>
 #include <vector>
 
 #include "schema/types.h"
@@ -35,56 +38,126 @@ struct ExpiredToken {
   bool operator==(const ExpiredToken&) const = default;
 };
 
-// Answers in the order of their sequences. Appending at the end and forgetting at the front are cheap: that
-// is what happens.
+// Answers in the order of their sequences. Appending at the end and forgetting at the front are what happens
+// mostly; where many operations of a session are under way at once, answers come in any order, so these lie
+// in blocks, and one that comes late moves no more than a block.
 class AnswerMemory {
+  using Block = std::vector<StoredAnswer>;  // in order; not empty, but for a single one when there is none
+
  public:
+  class Iterator {
+   public:
+    using iterator_category = std::forward_iterator_tag;
+    using value_type = StoredAnswer;
+    using difference_type = std::ptrdiff_t;
+    using pointer = const StoredAnswer*;
+    using reference = const StoredAnswer&;
+
+    reference operator*() const { return (*block_)[at_]; }
+    pointer operator->() const { return &**this; }
+    Iterator& operator++() {
+      if (++at_ == block_->size()) {
+        ++block_;
+        at_ = 0;
+      }
+      return *this;
+    }
+    bool operator==(const Iterator&) const = default;
+
+   private:
+    friend class AnswerMemory;
+    Iterator(const Block* block, std::size_t at) : block_(block), at_(at) {}
+    const Block* block_;
+    std::size_t at_;
+  };
+
   const StoredAnswer* find(Sequence sequence) const {
-    if (begin_ == answers_.size() || answers_.back().sequence < sequence) return nullptr;
-    auto it = place_of(sequence);
-    return it != answers_.end() && it->sequence == sequence ? &*it : nullptr;
+    if (size_ == 0 || last() < sequence) return nullptr;
+    const std::size_t block = block_of(sequence);
+    const std::size_t at = place_in(block, sequence);
+    return blocks_[block][at].sequence == sequence ? &blocks_[block][at] : nullptr;
   }
 
   // False, and nothing done, when there is an answer of this sequence.
   bool insert(const StoredAnswer& answer) {
-    if (begin_ == answers_.size() || answers_.back().sequence < answer.sequence) {
-      answers_.push_back(answer);
+    if (size_ == 0 || last() < answer.sequence) {
+      if (blocks_.empty() || blocks_.back().size() >= kBlockMax) blocks_.emplace_back();
+      blocks_.back().push_back(answer);
+      ++size_;
       return true;
     }
-    auto it = place_of(answer.sequence);
-    if (it->sequence == answer.sequence) return false;
-    answers_.insert(it, answer);
+    const std::size_t block = block_of(answer.sequence);
+    const std::size_t at = place_in(block, answer.sequence);
+    Block& answers = blocks_[block];
+    if (answers[at].sequence == answer.sequence) return false;
+    answers.insert(answers.begin() + static_cast<std::ptrdiff_t>(at), answer);
+    ++size_;
+    if (answers.size() > kBlockMax) split(block);
     return true;
   }
 
   // Forgets all below `sequence`; each is told to `forgotten` first.
   template <class F>
   void forget_below(Sequence sequence, F&& forgotten) {
-    while (begin_ != answers_.size() && answers_[begin_].sequence < sequence) forgotten(answers_[begin_++]);
-    if (begin_ == answers_.size()) {
-      begin_ = 0;
-      if (answers_.capacity() > kKeptCapacity) answers_ = {};
-      answers_.clear();
-    } else if (begin_ > answers_.size() / 2) {
-      answers_.erase(answers_.begin(), answers_.begin() + static_cast<std::ptrdiff_t>(begin_));
-      begin_ = 0;
+    std::size_t blocks = 0;  // forgotten as a whole
+    for (; size_ != 0; ++blocks, begin_ = 0) {
+      const Block& block = blocks_[blocks];
+      for (; begin_ < block.size() && block[begin_].sequence < sequence; --size_) forgotten(block[begin_++]);
+      if (begin_ < block.size()) break;
+    }
+    if (size_ == 0) return clear();
+    blocks_.erase(blocks_.begin(), blocks_.begin() + static_cast<std::ptrdiff_t>(blocks));
+    if (begin_ > blocks_.front().size() / 2) drop_forgotten();
+  }
+
+  std::size_t size() const { return size_; }
+  Iterator begin() const { return size_ == 0 ? end() : Iterator(blocks_.data(), begin_); }
+  Iterator end() const { return {blocks_.data() + blocks_.size(), 0}; }
+
+ private:
+  static constexpr std::size_t kBlockMax = 128;
+  static constexpr std::size_t kKeptCapacity = 64;
+
+  Sequence last() const { return blocks_.back().back().sequence; }
+  // The first that ends at `sequence` or later; there is one.
+  std::size_t block_of(Sequence sequence) const {
+    const auto it =
+        std::lower_bound(blocks_.begin(), blocks_.end(), sequence,
+                         [](const Block& block, Sequence s) { return block.back().sequence < s; });
+    return static_cast<std::size_t>(it - blocks_.begin());
+  }
+  std::size_t place_in(std::size_t block, Sequence sequence) const {
+    const Block& answers = blocks_[block];
+    const auto it =
+        std::lower_bound(answers.begin() + (block == 0 ? begin_ : 0), answers.end(), sequence,
+                         [](const StoredAnswer& answer, Sequence s) { return answer.sequence < s; });
+    return static_cast<std::size_t>(it - answers.begin());
+  }
+
+  void split(std::size_t block) {
+    if (block == 0) drop_forgotten();
+    Block& answers = blocks_[block];
+    const auto middle = answers.begin() + static_cast<std::ptrdiff_t>(answers.size() / 2);
+    Block upper(middle, answers.end());
+    answers.erase(middle, answers.end());
+    blocks_.insert(blocks_.begin() + static_cast<std::ptrdiff_t>(block) + 1, std::move(upper));
+  }
+  void drop_forgotten() {
+    blocks_.front().erase(blocks_.front().begin(), blocks_.front().begin() + begin_);
+    begin_ = 0;
+  }
+  void clear() {
+    begin_ = 0;
+    if (blocks_.size() != 1 || blocks_.front().capacity() > kKeptCapacity) {
+      blocks_ = {};
+    } else {
+      blocks_.front().clear();
     }
   }
 
-  std::size_t size() const { return answers_.size() - begin_; }
-  auto begin() const { return answers_.begin() + static_cast<std::ptrdiff_t>(begin_); }
-  auto end() const { return answers_.end(); }
-
- private:
-  static constexpr std::size_t kKeptCapacity = 64;
-
-  std::vector<StoredAnswer>::const_iterator place_of(Sequence sequence) const {
-    return std::lower_bound(begin(), end(), sequence,
-                            [](const StoredAnswer& a, Sequence s) { return a.sequence < s; });
-  }
-
-  std::vector<StoredAnswer> answers_;
-  std::size_t begin_ = 0;  // those before it are forgotten
+  std::vector<Block> blocks_;
+  std::uint32_t begin_ = 0;  // those before it in the first block are forgotten
+  std::uint32_t size_ = 0;
 };
 
 // The last waits that ended otherwise than in a hold of their own. The client counts "queued" as the answer
