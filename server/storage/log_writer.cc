@@ -8,8 +8,8 @@
 namespace dlm::server {
 namespace {
 
-// A frame begins a new one when it would get larger; a single record may be.
-constexpr std::size_t kFrameContentMax = 4u << 20;
+// No frame gets larger than a quarter of a segment, unless a single record is.
+constexpr std::uint64_t kFramesOfASegment = 4;
 constexpr std::size_t kZerosBytes = 1u << 20;  // at a time, so that a sync of the log waits for no more
 
 // And syncs.
@@ -46,7 +46,8 @@ LogWriter::LogWriter(Folder& folder, const GroupIdentity& identity, std::uint64_
 
 void LogWriter::add(const LogRecord& record) {
   if (const auto* batch = std::get_if<Batch>(&record)) {
-    if (!pending_.empty() && pending_.size() + batch->entries->size() > kFrameContentMax) write_frame();
+    const std::uint64_t size_bytes = pending_.size() + batch->entries->size();
+    if (!pending_.empty() && size_bytes > segment_bytes_ / kFramesOfASegment) write_frame();
     pending_last_ = std::max(pending_last_, batch->index);
   } else if (const auto* reset = std::get_if<LogReset>(&record)) {
     pending_last_ = std::max(pending_last_, reset->index);

@@ -6,7 +6,7 @@
 namespace dlm::sim {
 namespace {
 
-constexpr std::uint64_t kSegmentBytes = 64u << 10;
+constexpr std::uint64_t kSegmentBytes = 16u << 10;  // of four frames at most: they end and go often
 
 }  // namespace
 

@@ -54,6 +54,8 @@ void ServerProcess::Life::make_hosts() {
       host->second.disk = std::move(disk);
     }
   } catch (const server::DamagedFolder& damage) {
+    if (self.disk_.damage().empty())
+      self.world().violated(to_string(name) + " refuses a folder that nothing damaged: " + damage.what());
     // As above.
     self.world().note(to_string(name), damage.what());
     self.disk_.wipe();
