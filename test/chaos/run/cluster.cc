@@ -15,8 +15,6 @@ namespace {
 
 constexpr int kReadySeconds = 90;
 constexpr int kWorkersEndSeconds = 60;
-// A server's last words when its session with the coordinator is over: then it ends, and whoever runs it
-// starts it again.
 
 // "s1" of a member's name "s1#42".
 std::string server_of(const std::string& member) {
