@@ -7,10 +7,10 @@ namespace dlm {
 
 namespace client {
 
-IoLoop::IoLoop()
+IoLoop::IoLoop(std::chrono::nanoseconds busy_poll)
     : io_(std::make_shared<boost::asio::io_context>()),
       work_(io_->get_executor()),
-      thread_([io = io_] { wire::Turn::run(*io); }) {}
+      thread_([io = io_, busy_poll] { wire::Turn::run(*io, busy_poll); }) {}
 
 IoLoop::~IoLoop() {
   io_->stop();
@@ -23,6 +23,7 @@ IoLoop::~IoLoop() {
 
 }  // namespace client
 
-IoThread::IoThread() : loop_(std::make_shared<client::IoLoop>()) {}
+IoThread::IoThread(std::chrono::microseconds busy_poll)
+    : loop_(std::make_shared<client::IoLoop>(busy_poll)) {}
 
 }  // namespace dlm

@@ -3,6 +3,7 @@
 
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
+#include <chrono>
 #include <memory>
 #include <thread>
 
@@ -12,8 +13,8 @@ namespace dlm::client {
 // go on that very thread.
 class IoLoop {
  public:
-  // Throws std::system_error when no thread can be started.
-  IoLoop();
+  // Throws std::system_error when no thread can be started. `busy_poll` as in IoThread.
+  explicit IoLoop(std::chrono::nanoseconds busy_poll = {});
   ~IoLoop();
   IoLoop(const IoLoop&) = delete;
   IoLoop& operator=(const IoLoop&) = delete;

@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <iostream>
@@ -40,6 +41,7 @@ struct Settings {
   std::string session_timeout = "4s";
   std::string memory_max = format_size_bytes(router::kMemoryMaxDefault);
   std::size_t connections_max = 0;
+  std::string busy_poll = "0ms";
   std::string queue_max = format_duration_ms(router::RouterOptions().queue_ms_max);
 };
 
@@ -50,7 +52,8 @@ int complain(const std::string& what) {
 
 // Checks what was given; the text says what is wrong with it.
 std::optional<std::string> digest(const Settings& settings, router::RouterProcessOptions& options,
-                                  router::ProcessLimits& limits, coordinator::ZookeeperOptions& zookeeper) {
+                                  router::ProcessLimits& limits, coordinator::ZookeeperOptions& zookeeper,
+                                  std::chrono::milliseconds& busy_poll) {
   const auto listen = parse_host_port(settings.listen);
   if (!listen) return "--listen takes host:port, not \"" + printable(settings.listen) + "\"";
   options.listen = *listen;
@@ -85,12 +88,19 @@ std::optional<std::string> digest(const Settings& settings, router::RouterProces
            "\"";
   }
   limits.queue_ms_max = static_cast<std::uint32_t>(*queue_ms);
+  const auto busy_poll_ms = parse_duration_ms(settings.busy_poll);
+  if (!busy_poll_ms || *busy_poll_ms > kBusyPollMsMax) {
+    return "--busy-poll takes a duration of 0ms to " + format_duration_ms(kBusyPollMsMax) +
+           ", like 1ms, not \"" + printable(settings.busy_poll) + "\"";
+  }
+  busy_poll = std::chrono::milliseconds(*busy_poll_ms);
   // An earlier life of this id may be registered until its session ends.
   options.registration_patience_ms = zookeeper.session_timeout_ms * 2 + 5'000;
   return std::nullopt;
 }
 
-int run(const router::RouterProcessOptions& base, const coordinator::ZookeeperOptions& zookeeper) {
+int run(const router::RouterProcessOptions& base, const coordinator::ZookeeperOptions& zookeeper,
+        std::chrono::milliseconds busy_poll) {
   wire::EventLoop loop;
   router::RouterProcessOptions options = base;
   options.new_coordinator = [&] {
@@ -120,7 +130,7 @@ int run(const router::RouterProcessOptions& base, const coordinator::ZookeeperOp
                         result = complain(why);
                         stop();
                       }});
-  loop.run();
+  loop.run(busy_poll);
   process.reset();
   return result;
 }
@@ -154,6 +164,11 @@ int main(int argc, char** argv) {
   app.add_option("--queue-max", settings.queue_max,
                  "Acquires that would wait longer than this for their group are refused as overloaded")
       ->capture_default_str();
+  app.add_option(
+         "--busy-poll", settings.busy_poll,
+         "Wait awake for so long before sleeping, on processors that nobody else wants: faster answers "
+         "for processor time")
+      ->capture_default_str();
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
@@ -164,8 +179,9 @@ int main(int argc, char** argv) {
   router::RouterProcessOptions options;
   router::ProcessLimits limits;
   coordinator::ZookeeperOptions zookeeper;
-  if (auto wrong = digest(settings, options, limits, zookeeper)) return complain(*wrong);
+  std::chrono::milliseconds busy_poll{};
+  if (auto wrong = digest(settings, options, limits, zookeeper, busy_poll)) return complain(*wrong);
   limits.open_files = wire::raise_open_files_limit();
   if (auto fewer = apply(limits, options)) LOG(WARNING) << *fewer;
-  return run(options, zookeeper);
+  return run(options, zookeeper, busy_poll);
 }

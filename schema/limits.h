@@ -30,6 +30,9 @@ inline constexpr std::uint16_t kClientProtocolVersion = 1;
 inline constexpr std::size_t kRpcMessageBytesMax = 64u << 20;
 inline constexpr std::uint16_t kShardProtocolVersion = 1;
 
+// --busy-poll: how long a thread may wait awake.
+inline constexpr std::uint32_t kBusyPollMsMax = 100;
+
 inline constexpr std::uint16_t kRouterPortDefault = 7700;
 
 }  // namespace dlm

@@ -83,7 +83,7 @@ int run(const server::ServerOptions& options) {
   wait_for_inquiry();
   try {
     node->start();
-    loop.run();
+    loop.run(options.busy_poll);
   } catch (const std::system_error& error) {
     result = complain(std::string(error.what()) + "; give another --listen address");
   }

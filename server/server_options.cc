@@ -42,6 +42,7 @@ struct Arguments {
   std::string silence_timeout = "750ms";
   std::string data_dir;
   std::string durability = "memory";
+  std::string busy_poll = "0ms";
   std::string log_dir;
   LockTableLimits quotas;
 };
@@ -116,6 +117,8 @@ ServerOptions digest(const Arguments& arguments) {
                                "fsync and --data-dir belong together: what is made safe lies there");
   }
   node.data_dir = arguments.data_dir;
+  options.busy_poll =
+      std::chrono::milliseconds(duration_ms("--busy-poll", arguments.busy_poll, 0, kBusyPollMsMax));
   options.log_dir = arguments.log_dir;
   return options;
 }
@@ -161,6 +164,11 @@ void add_options(CLI::App& app, Arguments& arguments) {
         "Quota: locks that a client holds or waits for in a group");
   quota("--waits-per-client-max", arguments.quotas.waits_per_client_max,
         "Quota: requests of a client that wait in a group");
+  app.add_option(
+         "--busy-poll", arguments.busy_poll,
+         "Wait awake for so long before sleeping, on processors that nobody else wants: faster answers "
+         "for processor time")
+      ->capture_default_str();
   app.add_option("--log-dir", arguments.log_dir,
                  "Directory for log files, beside what goes to standard error")
       ->check(CLI::ExistingDirectory);

@@ -1,6 +1,7 @@
 // The command line of dlm-server.
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string>
 
@@ -12,6 +13,7 @@ namespace dlm::server {
 struct ServerOptions {
   ShardNodeOptions node;
   coordinator::ZookeeperOptions zookeeper;
+  std::chrono::milliseconds busy_poll{};
   std::string log_dir;  // empty: standard error alone
 };
 

@@ -24,6 +24,7 @@ struct BenchOptions {
   bool contended = false;
   Wait wait;
   double seconds = 5;
+  std::uint32_t busy_poll_ms = 0;
   std::uint32_t ttl_ms = kSessionTtlMsDefault;
   HoldLoad hold;
   std::uint32_t hold_ms = 0;
@@ -39,7 +40,9 @@ struct StopFlag {
 Clients connect_all(const Globals& globals, const BenchOptions& options, const StopSignals& signals,
                     int& code) {
   Clients clients;
-  std::vector<IoThread> threads(std::min(options.threads, options.connections));
+  std::vector<IoThread> threads;
+  for (std::uint32_t i = 0; i < std::min(options.threads, options.connections); ++i)
+    threads.emplace_back(milliseconds(options.busy_poll_ms));
   for (std::uint32_t i = 0; i < options.connections; ++i) {
     auto client = connect(globals,
                           {.client_id = "",
@@ -235,6 +238,8 @@ void add_bench(CLI::App& app, const Globals& globals, Action& action) {
   command->add_option("--threads", options->threads, "I/O threads that the connections share; default 1")
       ->check(CLI::Range(1, 1'000))
       ->type_name("NUMBER");
+  add_duration(*command, "--busy-poll", options->busy_poll_ms,
+               "The I/O threads wait awake for so long before they sleep; default 0ms", 0, kBusyPollMsMax);
   command
       ->add_option("--in-flight", options->load.in_flight,
                    "Operations in flight on each connection; default 64")

@@ -160,8 +160,8 @@ kj::Timer& EventLoop::timer() {
   return impl_->timer();
 }
 
-void EventLoop::run() {
-  Turn::run(impl_->io);
+void EventLoop::run(std::chrono::nanoseconds busy_poll) {
+  Turn::run(impl_->io, busy_poll);
   impl_->io.restart();
 }
 

@@ -7,6 +7,7 @@
 #include <kj/timer.h>
 
 #include <boost/asio/io_context.hpp>
+#include <chrono>
 #include <functional>
 #include <memory>
 
@@ -23,8 +24,9 @@ class EventLoop {
   boost::asio::io_context& io();
   kj::Timer& timer();
 
-  // Runs until stop(). May be called again afterwards.
-  void run();
+  // Runs until stop(). May be called again afterwards. Waits awake for up to `busy_poll` (see
+  // busy_polling.h).
+  void run(std::chrono::nanoseconds busy_poll = {});
   // From any thread; run() returns soon, at the latest after the handlers that are ready.
   void stop();
   // Runs `task` on the loop, later. From any thread, also before run().

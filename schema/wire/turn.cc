@@ -3,6 +3,8 @@
 #include <boost/asio/post.hpp>
 #include <utility>
 
+#include "schema/wire/busy_polling.h"
+
 namespace dlm::wire {
 namespace {
 
@@ -29,11 +31,12 @@ void Turn::shutdown() {
   work_.reset();
 }
 
-void Turn::run(boost::asio::io_context& io) {
+void Turn::run(boost::asio::io_context& io, std::chrono::nanoseconds busy_poll) {
+  BusyPolling polling(busy_poll);
   Turn& turn = of(io);
   turn.driven_ = true;
   while (!io.stopped()) {
-    const std::size_t first = turn.empty() ? io.run_one() : io.poll_one();
+    const std::size_t first = turn.empty() ? run_one(io, polling) : io.poll_one();
     if (first == 0 && turn.empty()) break;
     for (std::size_t n = 1; n < kHandlersMax && io.poll_one() > 0; ++n) continue;
     turn.end();

@@ -8,6 +8,7 @@
 #include <boost/asio/execution_context.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -30,7 +31,8 @@ class Turn final : public boost::asio::execution_context::service {
   static Turn& of(boost::asio::execution_context& context);
   // Runs the io_context turn by turn until it is stopped or out of work. Only so are turns as large as they
   // can be: an io_context that is run otherwise gets each of them as a handler of its own.
-  static void run(boost::asio::io_context& io);
+  // Waits awake for up to `busy_poll` (see busy_polling.h).
+  static void run(boost::asio::io_context& io, std::chrono::nanoseconds busy_poll = {});
 
   // Calls `task(self, owner)` at the end of this turn. `owner` keeps `self` alive until then (it may be null
   // when nothing needs to), and is handed over. Never within the call.
