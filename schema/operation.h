@@ -26,16 +26,16 @@ struct Operation {
                                          // acked_below: all of its arcs below this have arrived; take_arcs,
                                          // let_arcs: those of the other group below this are no more)
   FencingToken token;             // release, renew, expire_hold; 0 in release: the owner's hold, whichever.
-                                  // start_epoch: the floor (era << 40)
+                                  // start_epoch, take_arcs: no token is given below this (era << 40)
   std::uint32_t wait_ms = 0;      // acquire: 0 none (try), kWaitForeverMs for ever
   std::uint32_t lease_ms = 0;     // acquire, renew: the hold's own lease; open_session: the TTL
   std::uint32_t deadline_ms = 0;  // how long routers may go on trying; 0: for ever. Not logged.
   std::string_view resource;      // acquire, release, renew, cancel, expire_hold, expire_wait;
                                   // start_epoch of a new group: the encoded arcs it owns; move_out: the arc
                                   // as such; move_in: what goes with it
-  std::string_view owner_tag;     // acquire, release, renew: part of the owner
-  std::string_view client_id;     // open_session: the session's client. acquire, release, renew of a detached
-                                  // hold: its owner's client id, empty for the session's own
+  std::string_view owner_tag;  // acquire, release, renew: part of the owner. start_epoch: the encoded limits
+  std::string_view client_id;  // open_session: the session's client. acquire, release, renew of a detached
+                               // hold: its owner's client id, empty for the session's own
 };
 
 // The holder (or first of them) in the way of a request that was refused or queued.

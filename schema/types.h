@@ -72,6 +72,7 @@ enum class Status : std::uint8_t {
   stale = 15,        // a repeat of an operation whose answer was acknowledged and forgotten; nothing was done
   over_quota = 16,   // the client has as many sessions, holds or waits as it may; nothing was done
 };
+inline constexpr Status kStatusLast = Status::over_quota;
 
 // Why a hold that is asked for is not there.
 enum class EndCause : std::uint8_t {
@@ -96,7 +97,7 @@ enum class OperationKind : std::uint8_t {
   expire_hold = 17,
   expire_wait = 18,
   forget_session = 19,  // drops the tombstone of an ended session
-  start_epoch = 20,     // first entry of each epoch: era, and the arcs the group owns when it is new
+  start_epoch = 20,     // first entry of each epoch: era, limits, and the arcs the group owns when it is new
   move_out = 21,        // the group gives an arc away: from here on it does not serve it
   move_in = 22,         // it gets an arc, with all that the group before it knew of its locks
   move_done = 23,       // the other group has what was given away

@@ -22,8 +22,8 @@ constexpr const char* kAbout =
 constexpr std::size_t kPage = 1'000;
 
 // What the whole log makes of the state; what of it was not acknowledged can't be told from here.
-LockTable with_all_applied(RecoveredState&& state, const LockTableLimits& limits) {
-  LockTable table = state.table ? std::move(*state.table) : LockTable(limits);
+LockTable with_all_applied(RecoveredState&& state) {
+  LockTable table = state.table ? std::move(*state.table) : LockTable();
   Effects effects;
   for (const Batch& batch : state.log.batches) {
     BatchReader reader(*batch.entries);
@@ -55,9 +55,8 @@ void print_locks(const LockTable& table) {
 void check_group(Folder& root, const ServerIdentity& identity, GroupId group, bool list) {
   if (!root.has_folder(to_string(group)))
     throw DamagedFolder(root.describe(to_string(group)) + ": is missing; " + kMoveDataAway);
-  const LockTableLimits limits;
   const std::unique_ptr<Folder> folder = root.folder(to_string(group));
-  GroupContents contents = look_into(*folder, identity_of(identity, group), limits);
+  GroupContents contents = look_into(*folder, identity_of(identity, group));
   const RecoveredLog& log = contents.recovered.log;
   std::cout << to_string(group) << ": sound\n";
   if (contents.snapshot) std::cout << "  snapshot   at " << contents.snapshot->index.value << "\n";
@@ -72,7 +71,7 @@ void check_group(Folder& root, const ServerIdentity& identity, GroupId group, bo
   if (contents.log.unfinished_bytes != 0)
     std::cout << "  unfinished " << format_size_bytes(contents.log.unfinished_bytes)
               << " of a write that a crash interrupted: nobody was told of it, the next start cuts it off\n";
-  const LockTable table = with_all_applied(std::move(contents.recovered), limits);
+  const LockTable table = with_all_applied(std::move(contents.recovered));
   const TableStats stats = table.stats();
   std::cout << "  state      " << stats.locks_held << " locks held, " << stats.waiters << " waiting, "
             << stats.sessions << " sessions, last token " << stats.last_token.value

@@ -41,9 +41,9 @@ void NodeFolder::begin(const coordinator::MemberName& self, const std::vector<Gr
   if (changed) write_identity(*root_, *identity_);
 }
 
-NodeFolder::Group NodeFolder::open(GroupId group, const LockTableLimits& limits) {
+NodeFolder::Group NodeFolder::open(GroupId group) {
   Group opened{root_->folder(to_string(group)), identity_of(*identity_, group), {}};
-  opened.opened = open_group(*opened.folder, opened.identity, limits);
+  opened.opened = open_group(*opened.folder, opened.identity);
   return opened;
 }
 

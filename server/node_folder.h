@@ -32,7 +32,7 @@ class NodeFolder {
     OpenedGroup opened;
   };
   // REQUIRES: begin() named it.
-  Group open(GroupId group, const LockTableLimits& limits);
+  Group open(GroupId group);
 
  private:
   std::string cluster_;

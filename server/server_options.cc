@@ -159,7 +159,7 @@ void add_options(CLI::App& app, Arguments& arguments) {
     app.add_option(name, value, about)->check(CLI::Range(1, 1'000'000'000))->capture_default_str();
   };
   quota("--sessions-max", arguments.quotas.sessions_max,
-        "Quota: sessions in a group. Quotas must be the same on all members of a group");
+        "Quota: sessions in a group. Quotas and lease limits are those of the group's primary");
   quota("--holds-per-client-max", arguments.quotas.holds_per_client_max,
         "Quota: locks that a client holds or waits for in a group");
   quota("--waits-per-client-max", arguments.quotas.waits_per_client_max,

@@ -250,7 +250,7 @@ void ShardNode::Impl::make_host(GroupId group) {
   group_options.replica.durable = data.has_value();
   group_options.table = options.table;
   NodeFolder::Group disk;
-  if (data) disk = data->open(group, options.table);
+  if (data) disk = data->open(group);
   for (const std::string& line : disk.opened.notes) LOG(INFO) << to_string(group) << ": " << line;
   auto host =
       std::make_shared<GroupHost>(loop, group_options, *coordinator, *this, std::move(disk.opened.recovered));

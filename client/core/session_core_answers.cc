@@ -106,11 +106,11 @@ void SessionCore::acquire_answered(Pending& op, const Answer& answer, std::uint6
     // Said before the session ended, heard after: neither wait nor hold is there any more.
     complete_error(op, unwanted ? Status::cancelled : Status::session_expired,
                    to_string(answer.group) + " ended the session", op.lease == LeaseKind::detached, out);
-    if (!sessions_.any_open()) return finish(op.sequence);
-    // Unless it has moved.
+    // Unless it has moved; a wait also to a group that was not heard of yet, as its router asks there for it.
     op.group = GroupId();
-    if (answer.status == Status::queued) return withdraw(op, now_ms, out);
-    give_back(op.owned.view(), answer.token, GroupId(), now_ms, out);
+    if (answer.status == Status::queued)
+      return unwanted ? cancel_unless_under_way(op, now_ms, out) : withdraw(op, now_ms, out);
+    if (sessions_.any_open()) give_back(op.owned.view(), answer.token, GroupId(), now_ms, out);
     return finish(op.sequence);
   }
   if (answer.status == Status::queued) {
@@ -167,7 +167,8 @@ void SessionCore::acquire_answered(Pending& op, const Answer& answer, std::uint6
   // A session that is over in the group that said so; but the wait may have gone to another one before.
   const bool elsewhere = answer.status == Status::session_expired && sessions_.any_open();
   if (unwanted) {
-    if (elsewhere) return cancel_unless_under_way(op, now_ms, out);
+    // A refusal at a door says nothing of an earlier try, which may have been granted: the cancel decides.
+    if (elsewhere || answer.status == Status::overloaded) return cancel_unless_under_way(op, now_ms, out);
     complete_error(op, Status::cancelled, "", false, out);
   } else {
     const bool unknown = answer.status == Status::stale ||

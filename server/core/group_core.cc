@@ -70,7 +70,7 @@ GroupCore::Impl::Impl(const GroupOptions& options, RecoveredState&& state)
     : options_(options),
       group_(options.replica.group),
       replica_(options.replica, std::move(state.log)),
-      table_(state.table ? std::move(state.table) : std::make_unique<LockTable>(options.table)),
+      table_(state.table ? std::move(state.table) : std::make_unique<LockTable>()),
       submits_(group_),
       collector_(options.batch_operations_max, options.batch_bytes_max),
       logged_bytes_(state.log_bytes) {}
@@ -106,20 +106,23 @@ bool GroupCore::Impl::advance(const Instant& now) {
   return take_barriers(now) || advanced;
 }
 
-// The first entry of an epoch: the floor of its era's tokens, and for a group that is brand new, or begins
-// anew (nobody has ever logged anything that could have survived), the arcs that the ring gives it.
+// The first entry of an epoch: the floor of its era's tokens, this primary's limits, and for a group that is
+// brand new, or begins anew (nobody has ever logged anything that could have survived), the arcs that the
+// ring gives it.
 bool GroupCore::Impl::begin_epoch(const Instant& now) {
   epoch_entries_due_ = false;
   if (replica_.role() != Role::preparing) return false;
   BatchWriter writer;
   writer.stamp(now.unix_ms);
+  const std::string limits = encode_limits(options_.table);
+  Operation start;
+  start.kind = OperationKind::start_epoch;
+  start.token = FencingToken(replica_.config().config.era << coordinator::kEraShift);
+  start.owner_tag = limits;
   if (replica_.blank()) {
-    add_first_entries(writer);
+    add_first_entries(start, writer);
   } else {
-    Operation op;
-    op.kind = OperationKind::start_epoch;
-    op.token = FencingToken(replica_.config().config.era << coordinator::kEraShift);
-    writer.add(op);
+    writer.add(start);
   }
   replica_.set_epoch_entries(writer.take(), now.ms, wanted_);
   return true;

@@ -40,7 +40,7 @@ std::vector<OwnedArc> without(std::vector<OwnedArc> arcs, const std::vector<Owne
 
 // The first entries of a group that has no log. Nobody else can have what the ring gave it before a change
 // that is under way; what the change gives it is given by the others. Unless it lost everything meanwhile.
-void GroupCore::Impl::add_first_entries(BatchWriter& writer) const {
+void GroupCore::Impl::add_first_entries(Operation start, BatchWriter& writer) const {
   const coordinator::GroupConfig& config = replica_.config().config;
   coordinator::RingRecord record = ring_;
   if (ring_.changing()) record.groups = ring_.before;
@@ -57,11 +57,8 @@ void GroupCore::Impl::add_first_entries(BatchWriter& writer) const {
     }
   }
   const std::string arcs = encode_arcs(own);
-  Operation op;
-  op.kind = OperationKind::start_epoch;
-  op.token = FencingToken(config.era << coordinator::kEraShift);
-  op.resource = arcs;
-  writer.add(op);
+  start.resource = arcs;
+  writer.add(start);
   for (const auto& [group, missed] : missing) {
     const std::string bytes = encode_arcs(missed);
     Operation miss;
@@ -98,12 +95,20 @@ void GroupCore::Impl::on_claimed(GroupId by, const TransferReply& reply, TimeMs 
   for (const auto& [group, arcs] : table_->missing())
     if (group == by) missing = arcs;
   const std::string ours = encode_arcs(without(std::move(missing), theirs));
-  Operation op;
-  op.kind = OperationKind::take_arcs;
-  op.target = Sequence(by.value);
-  op.acked_below = Sequence(reply.next_number);
-  op.resource = ours;
-  collector_.add(op, Waiter());
+  take_missing(by, ours, reply.next_number >> coordinator::kEraShift, reply.next_number);
+}
+
+// `era`: of the other group. When it lost everything as well, what lies between the two may have had tokens
+// of its earlier eras, so that those given here from now on must be above them.
+void GroupCore::Impl::take_missing(GroupId other, const std::string& arcs, std::uint64_t era,
+                                   std::uint64_t next_number) {
+  Operation take;
+  take.kind = OperationKind::take_arcs;
+  take.target = Sequence(other.value);
+  take.token = FencingToken(era << coordinator::kEraShift);
+  take.acked_below = Sequence(next_number);
+  take.resource = arcs;
+  collector_.add(take, Waiter());
 }
 
 // Until now the others may have confirmed sessions whose holds were under way to this group.
@@ -142,11 +147,7 @@ void GroupCore::Impl::claim(RequestId request, const Transfer& transfer) {
     if (group != transfer.from || (attempt != moves_.claims.end() && attempt->second.succeeded)) continue;
     if (transfer.from < group_) continue;
     const std::string ours = encode_arcs(without(missing, theirs));
-    Operation take;
-    take.kind = OperationKind::take_arcs;
-    take.target = Sequence(group.value);
-    take.resource = ours;
-    collector_.add(take, Waiter());
+    take_missing(group, ours, transfer.last_token.value >> coordinator::kEraShift, 0);
     if (attempt != moves_.claims.end()) attempt->second.succeeded = true;
   }
   Operation let;

@@ -87,7 +87,7 @@ struct GroupCore::Impl {
 
   // --- group_core_moves.cc
   void on_ring(const coordinator::RingRecord& ring);
-  void add_first_entries(BatchWriter& writer) const;
+  void add_first_entries(Operation start, BatchWriter& writer) const;
   void begin_moves();
   void end_moves();
   void plan_moves();
@@ -107,6 +107,7 @@ struct GroupCore::Impl {
   // --- group_core_claims.cc
   void send_claims(TimeMs now);
   void on_claimed(GroupId by, const TransferReply& reply, TimeMs now);
+  void take_missing(GroupId other, const std::string& arcs, std::uint64_t era, std::uint64_t next_number);
   void arcs_taken(TimeMs now);
   void claim(RequestId request, const Transfer& transfer);
   void arcs_let(GroupId to);

@@ -119,9 +119,10 @@ GroupReport GroupCore::Impl::report(TimeMs now) const {
   report.waiters = stats.waiters;
   report.sessions = stats.sessions;
   report.durability = options_.replica.durable ? "fsync" : "memory";
-  report.holds_per_client_max = options_.table.holds_per_client_max;
-  report.waits_per_client_max = options_.table.waits_per_client_max;
-  report.sessions_max = options_.table.sessions_max;
+  const LockTableLimits& limits = table_->limits();
+  report.holds_per_client_max = limits.holds_per_client_max;
+  report.waits_per_client_max = limits.waits_per_client_max;
+  report.sessions_max = limits.sessions_max;
   report.operations_pending = submits_.operations();
   report.operations_refused = refused_;
   report_moves(report, now);

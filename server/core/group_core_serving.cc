@@ -9,7 +9,7 @@ namespace dlm::server {
 namespace {
 
 // What a write to the coordinator takes, about.
-constexpr std::uint32_t kLeaseRecordedMs = 10;
+constexpr std::uint32_t kRecordedMs = 10;
 
 Answer answer_to(const Operation& op, Status status, std::string message) {
   Answer answer;
@@ -188,6 +188,13 @@ std::optional<Answer> GroupCore::Impl::put_off(const Operation& op, TimeMs now) 
   const std::uint32_t left_ms = recovery_left_ms(now);
   if (op.kind == OperationKind::acquire && left_ms != 0)
     return later(left_ms, "is " + describe_recovery(now));
+  // A group that loses everything goes on in the era after the recorded one, so no token may be of a later
+  // one.
+  const std::uint64_t era = table_->stats().last_token.value >> coordinator::kEraShift;
+  if (op.kind == OperationKind::acquire && era > replica_.config().config.era) {
+    replica_.want_era(era, now, wanted_);
+    return later(kRecordedMs, "has not recorded the era of its tokens yet");
+  }
 
   // Leases beyond the limit are refused by the table.
   const bool gives_lease = op.kind == OperationKind::open_session || op.kind == OperationKind::acquire ||
@@ -195,7 +202,7 @@ std::optional<Answer> GroupCore::Impl::put_off(const Operation& op, TimeMs now) 
   if (!gives_lease || op.lease_ms > options_.table.lease_ms_max) return std::nullopt;
   if (op.lease_ms <= replica_.config().config.lease_ms_max) return std::nullopt;
   replica_.want_lease(coordinator::lease_step_ms(op.lease_ms, options_.table.lease_ms_max), now, wanted_);
-  return later(kLeaseRecordedMs, "has not recorded yet that so long a lease may be given");
+  return later(kRecordedMs, "has not recorded yet that so long a lease may be given");
 }
 
 // At arrival, so that the deadline can't pass while the barrier is waited for: longer than told is always

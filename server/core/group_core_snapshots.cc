@@ -45,7 +45,7 @@ void GroupCore::Impl::on_install(RequestId request, const MemberName& from, cons
   if (replica_.expects_install(from, message)) {
     if (message.first) {
       note("receives a snapshot from " + coordinator::to_string(from));
-      incoming_ = LockTable::restore(options_.table);
+      incoming_ = LockTable::restore();
       received_.reset();
     }
     damaged = !incoming_ || !incoming_->feed(message.chunk);
@@ -78,7 +78,7 @@ void GroupCore::Impl::start_empty() {
   own_snapshot_.reset();
   incoming_.reset();
   received_.reset();
-  table_ = std::make_unique<LockTable>(options_.table);
+  table_ = std::make_unique<LockTable>();
   note("all that were in sync are lost: begins anew, empty, in era " +
        std::to_string(replica_.config().config.era));
 }

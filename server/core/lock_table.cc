@@ -10,7 +10,7 @@
 
 namespace dlm::server {
 
-LockTable::LockTable(const LockTableLimits& limits) : impl_(std::make_unique<Impl>(limits)) {}
+LockTable::LockTable() : impl_(std::make_unique<Impl>()) {}
 LockTable::~LockTable() = default;
 LockTable::LockTable(LockTable&&) noexcept = default;
 LockTable& LockTable::operator=(LockTable&&) noexcept = default;
@@ -104,6 +104,10 @@ LockPage LockTable::list(std::string_view prefix, std::uint64_t cursor, std::siz
 TableStats LockTable::stats() const {
   const LockState& state = impl_->state;
   return {state.locks().live(), state.wait_count(), state.session_count(), state.last_token};
+}
+
+const LockTableLimits& LockTable::limits() const {
+  return impl_->state.limits;
 }
 
 bool LockTable::owns(std::string_view resource) const {
@@ -214,7 +218,7 @@ void LockTable::for_each_timer(const std::function<void(const TimerEvent&)>& vis
     visit(event);
   }
   event.kind = TimerEvent::Kind::tombstone;
-  event.duration_ms = impl_->limits.tombstone_ms;
+  event.duration_ms = state.limits.tombstone_ms;
   for (SessionId id : state.tombstone_ids()) {
     event.session = id;
     visit(event);
@@ -243,8 +247,8 @@ std::unique_ptr<LockTable::SnapshotWriter> LockTable::snapshot() {
   return write_snapshot(impl_->state);
 }
 
-std::unique_ptr<LockTable::SnapshotReader> LockTable::restore(const LockTableLimits& limits) {
-  auto empty = std::make_unique<LockTable>(limits);
+std::unique_ptr<LockTable::SnapshotReader> LockTable::restore() {
+  auto empty = std::make_unique<LockTable>();
   LockState& state = empty->impl_->state;
   return read_snapshot(std::move(empty), state);
 }

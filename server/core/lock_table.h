@@ -1,6 +1,6 @@
 // The replicated state machine of a shard group: sessions, locks, queues, fencing tokens and the answers
 // kept for retries. Pure: no clock, no I/O, no randomness. The same entries give the same table, bit for
-// bit, on every replica; so its limits must be the same on all of them.
+// bit, on every replica; so its limits come with an entry, too.
 //
 // Where ARCHITECTURE.md ("Sessions", "Exactly once", "Lock table rules") leaves it open:
 // - A request in the queue is decided when it gets to the front, by the rules for one that comes then. So
@@ -12,15 +12,14 @@
 //   whether the wait was withdrawn just now, had ended before, or the acquire has not come yet and never
 //   will be executed.
 // - A session that ends with very many holds is over with the first entry: nothing of it is renewed or
-// granted from
-//   then on. Its holds go in further entries (expire_session, which the LeaseClock gives at once), in the
-//   order of the locks' indexes, and until then stand in the way of others.
+//   granted from then on. Its holds go in further entries (expire_session, which the LeaseClock gives at
+//   once), in the order of the locks' indexes, and until then stand in the way of others.
 // - When a session ends, its waiting acquires are answered session_expired, or cancelled if the client
 //   closed it.
 // - The position told to a repeat of a waiting acquire is exact near the front, else an upper bound.
-// - open_session, close_session and what is answered moved, overloaded or over quota are not remembered: a
-// repeat is
-//   executed anew, the first two with the same result.
+// - open_session, close_session and what is answered moved or overloaded are not remembered: a repeat is
+//   executed anew, the first two with the same result. What is over a quota is remembered: the client goes on
+//   from that answer, and a copy that comes late must not get it a lock that it does not know of.
 #pragma once
 
 #include <cstdint>
@@ -37,6 +36,7 @@
 
 namespace dlm::server {
 
+// What is refused. Those of its primary are in force in a group, from the first entry of each epoch on.
 struct LockTableLimits {
   std::uint32_t lease_ms_min = 1'000;
   std::uint32_t lease_ms_max = 3'600'000;
@@ -51,7 +51,10 @@ struct LockTableLimits {
   // looks at so many locks at most: the end of a million holds at once would stall everybody.
   std::uint32_t holds_per_sweep = 2'048;
   std::uint32_t locks_per_sweep = 16'384;
+  bool operator==(const LockTableLimits&) const = default;
 };
+// Of start_epoch entries.
+std::string encode_limits(const LockTableLimits& limits);
 
 // A deadline that began anew or went away. The table knows durations only; the primary's LeaseClock counts
 // them.
@@ -109,7 +112,7 @@ struct TableStats {
 
 class LockTable {
  public:
-  explicit LockTable(const LockTableLimits& limits);
+  LockTable();
   ~LockTable();
   LockTable(LockTable&&) noexcept;
   LockTable& operator=(LockTable&&) noexcept;
@@ -139,6 +142,7 @@ class LockTable {
   // it. Looks at a bounded number of locks per call, so a page may be short or empty and not be the last.
   LockPage list(std::string_view prefix, std::uint64_t cursor, std::size_t limit) const;
   TableStats stats() const;
+  const LockTableLimits& limits() const;  // in force
   bool owns(std::string_view resource) const;
 
   // --- arcs: see ARCHITECTURE.md, "Moving arcs"
@@ -195,7 +199,7 @@ class LockTable {
     // The table, after the last chunk; null when something is missing.
     virtual std::unique_ptr<LockTable> finish() = 0;
   };
-  static std::unique_ptr<SnapshotReader> restore(const LockTableLimits& limits);
+  static std::unique_ptr<SnapshotReader> restore();
 
   // A hash over the whole state, equal on replicas that applied the same entries. Costs a walk over
   // everything.

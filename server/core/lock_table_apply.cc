@@ -3,6 +3,7 @@
 
 #include "schema/limits.h"
 #include "server/core/lock_table_arcs.h"
+#include "server/core/lock_table_codec.h"
 #include "server/core/lock_table_impl.h"
 
 namespace dlm::server {
@@ -58,7 +59,8 @@ Answer LockTable::Impl::write_out(SessionId session, Sequence sequence, const Ou
     answer.holder.owner_tag = state.tag_of(outcome.holder);
     answer.holder.since_unix_ms = outcome.holder_since_unix_ms;
   }
-  if (outcome.reason != Reason::none) answer.message = text_of(outcome.reason, outcome.reason_number, limits);
+  if (outcome.reason != Reason::none)
+    answer.message = text_of(outcome.reason, outcome.reason_number, state.limits);
   return answer;
 }
 
@@ -165,8 +167,8 @@ Outcome LockTable::Impl::check_form(const Operation& op) const {
       return op.lease_ms == 0 ? Outcome() : Outcome::refused(Reason::lease_of_session_hold);
   }
   if (op.kind == OperationKind::release || (!is_acquire && op.lease_ms == 0)) return {};
-  if (op.lease_ms < limits.lease_ms_min) return Outcome::refused(Reason::lease_too_short, op.lease_ms);
-  if (op.lease_ms > limits.lease_ms_max) return Outcome::refused(Reason::lease_too_long, op.lease_ms);
+  if (op.lease_ms < state.limits.lease_ms_min) return Outcome::refused(Reason::lease_too_short, op.lease_ms);
+  if (op.lease_ms > state.limits.lease_ms_max) return Outcome::refused(Reason::lease_too_long, op.lease_ms);
   return {};
 }
 
@@ -189,7 +191,7 @@ void LockTable::Impl::serve(Context& context) {
   if (repeat(context, owned)) return;
   // But for the one that keeps the others from being acknowledged.
   const bool is_oldest = session.answers.size() != 0 && op.sequence < session.answers.begin()->sequence;
-  if (session.answers.size() >= limits.answers_per_session_max && !is_oldest) {
+  if (session.answers.size() >= state.limits.answers_per_session_max && !is_oldest) {
     Outcome full = Outcome::refused(Reason::answers_full, 0, Status::overloaded);
     return answer(context, op.session, op.sequence, full);
   }
@@ -266,8 +268,8 @@ Outcome LockTable::Impl::check_session_options(const Operation& op) const {
     auto shown = static_cast<std::uint32_t>(std::min<std::size_t>(bytes, UINT32_MAX));
     return Outcome::refused(Reason::client_id_too_long, shown);
   }
-  if (op.lease_ms < limits.lease_ms_min) return Outcome::refused(Reason::ttl_too_short, op.lease_ms);
-  if (op.lease_ms > limits.lease_ms_max) return Outcome::refused(Reason::ttl_too_long, op.lease_ms);
+  if (op.lease_ms < state.limits.lease_ms_min) return Outcome::refused(Reason::ttl_too_short, op.lease_ms);
+  if (op.lease_ms > state.limits.lease_ms_max) return Outcome::refused(Reason::ttl_too_long, op.lease_ms);
   return {};
 }
 
@@ -310,7 +312,7 @@ void LockTable::Impl::open_session(Context& context) {
       context.session = other;
       end_session(context, true);
     }
-    if (state.session_count() >= limits.sessions_max) {
+    if (state.session_count() >= state.limits.sessions_max) {
       answer(context, op.session, op.sequence,
              Outcome::refused(Reason::sessions_full, 0, Status::over_quota));
       return state.unref_owner(client);
@@ -343,7 +345,7 @@ void LockTable::Impl::expire_session(Context& context) {
 void LockTable::Impl::end_session(Context& context, bool expired) {
   // Nothing was ever executed under an adopted one's id, so the client may still use it.
   const bool leaves_tombstone = !state.session(context.session).adopted;
-  if (leaves_tombstone && state.session(context.session).hold_count > limits.holds_per_sweep)
+  if (leaves_tombstone && state.session(context.session).hold_count > state.limits.holds_per_sweep)
     return begin_end(context, expired);
   std::vector<std::pair<FencingToken, std::uint32_t>> holds;
   for (auto h = state.session(context.session).first_hold; h != kNil; h = state.hold(h).session_next)
@@ -390,7 +392,7 @@ void LockTable::Impl::session_is_gone(Context& context, bool expired, bool leave
   if (!leaves_tombstone) return;
   state.add_tombstone(id, expired ? LockState::Tombstone::ended : LockState::Tombstone::closed);
   timers.push_back(
-      {TimerEvent::Kind::tombstone, true, limits.tombstone_ms, id, Sequence(), FencingToken(), {}});
+      {TimerEvent::Kind::tombstone, true, state.limits.tombstone_ms, id, Sequence(), FencingToken(), {}});
 }
 
 void LockTable::Impl::forget_session(Context& context) {
@@ -429,6 +431,8 @@ void LockTable::Impl::start_epoch(Context& context) {
   state.last_move = std::max(state.last_move, floor.value);
   std::vector<OwnedArc> arcs;
   if (!context.op.resource.empty() && decode_arcs(context.op.resource, arcs)) state.arcs = std::move(arcs);
+  LockTableLimits limits;
+  if (decode_limits(context.op.owner_tag, limits)) state.limits = limits;
 }
 
 bool LockTable::Impl::owns(const NameKey& key) const {

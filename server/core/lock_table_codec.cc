@@ -148,6 +148,7 @@ void encode_lock(const LockState& state, std::uint32_t index, OwnerForm form, co
 
 void encode_rest(const LockState& state, std::string& out) {
   Encoder to(out);
+  to.bytes(encode_limits(state.limits));
   to.number(state.last_token.value);
   to.bytes(encode_arcs(state.arcs));
   to.number(state.expired().size());
@@ -199,6 +200,47 @@ std::uint64_t fingerprint(const LockState& state) {
     hash = hash_of_bytes(scratch, hash);
   }
   return hash;
+}
+
+// --- limits --------------------------------------------------------------------------------------
+
+namespace {
+
+constexpr std::string_view kLimitsVersion = "\x01";
+
+template <class Limits, class F>
+void for_each_limit(Limits& limits, F&& visit) {
+  visit(limits.lease_ms_min);
+  visit(limits.lease_ms_max);
+  visit(limits.tombstone_ms);
+  visit(limits.answers_per_session_max);
+  visit(limits.waits_per_client_max);
+  visit(limits.holds_per_client_max);
+  visit(limits.sessions_max);
+  visit(limits.holds_per_sweep);
+  visit(limits.locks_per_sweep);
+}
+
+}  // namespace
+
+std::string encode_limits(const LockTableLimits& limits) {
+  std::string out(kLimitsVersion);
+  for_each_limit(limits, [to = Encoder(out)](std::uint32_t limit) mutable { to.number(limit); });
+  return out;
+}
+
+bool decode_limits(std::string_view bytes, LockTableLimits& limits) {
+  if (!bytes.starts_with(kLimitsVersion)) return false;
+  Decoder from(bytes.substr(kLimitsVersion.size()));
+  LockTableLimits read;
+  bool any_is_0 = false;
+  for_each_limit(read, [&](std::uint32_t& limit) {
+    limit = from.number32();
+    any_is_0 = any_is_0 || limit == 0;
+  });
+  if (!from.ok() || !from.at_end() || any_is_0 || read.lease_ms_min > read.lease_ms_max) return false;
+  limits = read;
+  return true;
 }
 
 // --- arcs ----------------------------------------------------------------------------------------

@@ -56,8 +56,11 @@ void encode_session(const LockState& state, std::uint32_t session, OwnerForm for
 using SessionIds = boost::unordered_flat_map<std::uint32_t, SessionId>;
 void encode_lock(const LockState& state, std::uint32_t lock, OwnerForm form, const SessionIds& renamed,
                  std::string& out);
-// The last token, the arcs, the expired tokens, arcs under way and those that came.
+// The limits in force, the last token, the arcs, the expired tokens, arcs under way and those that came.
 void encode_rest(const LockState& state, std::string& out);
+
+// The reverse of encode_limits. False, and `limits` as they were, when the bytes are none.
+bool decode_limits(std::string_view bytes, LockTableLimits& limits);
 
 std::uint64_t hash_of_bytes(std::string_view bytes, std::uint64_t seed);
 std::uint64_t fingerprint(const LockState& state);

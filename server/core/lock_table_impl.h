@@ -39,9 +39,6 @@ struct Outcome {
 };
 
 struct LockTable::Impl {
-  explicit Impl(const LockTableLimits& table_limits) : limits(table_limits) {}
-
-  LockTableLimits limits;
   LockState state;
 
   void apply(const Operation& op, std::uint64_t stamp_unix_ms, Effects& effects);

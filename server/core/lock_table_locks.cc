@@ -20,7 +20,7 @@ void LockTable::Impl::acquire(Context& context, const NameKey& key) {
   const std::uint32_t own = lock == kNil ? kNil : state.find_hold(lock, owner);
   const bool again = own != kNil && is_own(own, context.session);
   if (!again && has_all_its_holds(context.session, owner)) {
-    answer(context, op.session, op.sequence, Outcome::refused(Reason::holds_full, 0, Status::over_quota));
+    conclude(context, Outcome::refused(Reason::holds_full, 0, Status::over_quota));
     return state.unref_owner(owner);
   }
   if (lock == kNil) lock = state.add_lock(key);
@@ -42,14 +42,13 @@ void LockTable::Impl::acquire(Context& context, const NameKey& key) {
 // What waits counts, too: it is granted without being asked whether there is room.
 bool LockTable::Impl::has_all_its_holds(std::uint32_t session, std::uint32_t owner) const {
   const std::size_t held = state.holds_of_client(owner);
-  return held + state.session(session).wait_count >= limits.holds_per_client_max;
+  return held + state.session(session).wait_count >= state.limits.holds_per_client_max;
 }
 
 void LockTable::Impl::enqueue(Context& context, std::uint32_t lock, std::uint32_t owner) {
   const Operation& op = context.op;
-  if (state.session(context.session).wait_count >= limits.waits_per_client_max) {
-    Outcome full = Outcome::refused(Reason::waiters_full, 0, Status::over_quota);
-    return answer(context, op.session, op.sequence, full);
+  if (state.session(context.session).wait_count >= state.limits.waits_per_client_max) {
+    return conclude(context, Outcome::refused(Reason::waiters_full, 0, Status::over_quota));
   }
   Wait wait;
   wait.sequence = op.sequence;

@@ -118,7 +118,7 @@ class Reader {
     for (std::uint64_t left = from_.number(); left != 0 && from_.ok(); --left) {
       StoredAnswer answer;
       answer.sequence = Sequence(from_.number());
-      answer.status = static_cast<Status>(from_.number_up_to(static_cast<std::uint64_t>(Status::stale)));
+      answer.status = static_cast<Status>(from_.number_up_to(static_cast<std::uint64_t>(kStatusLast)));
       answer.cause = static_cast<EndCause>(from_.number_up_to(static_cast<std::uint64_t>(EndCause::expired)));
       answer.reason = static_cast<Reason>(from_.number_up_to(static_cast<std::uint64_t>(Reason::last)));
       answer.ttl_ms = from_.number32();

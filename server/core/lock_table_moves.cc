@@ -222,6 +222,7 @@ void LockTable::Impl::take_arcs(Context& context) {
   const GroupId other(static_cast<std::uint32_t>(context.op.target.value));
   if (!state.missing.contains(other) || !decode_arcs(context.op.resource, arcs)) return;
   for (const OwnedArc& arc : arcs) add_arc(state.arcs, arc);
+  state.last_token = std::max(state.last_token, context.op.token);
   state.missing.erase(other);
   ReceivedArcs& received = state.received[other];
   received.below = std::max(received.below, context.op.acked_below.value);

@@ -22,7 +22,7 @@ enum class Record : char {
 };
 
 inline constexpr std::string_view kMagic = "dlm lock table";
-inline constexpr std::uint64_t kFormat = 5;
+inline constexpr std::uint64_t kFormat = 6;
 inline constexpr std::size_t kLengthBytes = 4;
 
 inline void append_length(std::size_t length, std::string& out) {

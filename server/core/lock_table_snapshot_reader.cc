@@ -143,7 +143,7 @@ class Reader final : public LockTable::SnapshotReader {
   // With a reference to its holder.
   bool read_answer(Decoder& from, StoredAnswer& answer) {
     answer.sequence = Sequence(from.number());
-    answer.status = static_cast<Status>(from.number_up_to(static_cast<std::uint64_t>(Status::stale)));
+    answer.status = static_cast<Status>(from.number_up_to(static_cast<std::uint64_t>(kStatusLast)));
     answer.cause = static_cast<EndCause>(from.number_up_to(static_cast<std::uint64_t>(EndCause::expired)));
     answer.reason = static_cast<Reason>(from.number_up_to(static_cast<std::uint64_t>(Reason::last)));
     answer.ttl_ms = from.number32();
@@ -158,6 +158,7 @@ class Reader final : public LockTable::SnapshotReader {
 
   bool read_rest(Decoder& from) {
     stage_ = Stage::rest_read;
+    if (!decode_limits(from.bytes(SIZE_MAX), state_.limits)) return false;
     state_.last_token = FencingToken(from.number());
     if (!decode_arcs(from.bytes(SIZE_MAX), state_.arcs)) return false;
     for (std::uint64_t left = from.number_up_to(LockState::kExpiredMax); left != 0 && from.ok(); --left) {

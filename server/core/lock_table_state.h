@@ -263,6 +263,7 @@ class LockState {
   const std::deque<ExpiredToken>& expired() const { return expired_; }
 
   // --- single values -----------------------------------------------------------------------------
+  LockTableLimits limits;
   FencingToken last_token;
   std::vector<OwnedArc> arcs;   // sorted; neighbours are one
   std::uint64_t last_move = 0;  // number of the arc given away last

@@ -23,7 +23,7 @@ void LockTable::Impl::sweep(Context& context) {
   std::uint32_t lock = session.swept;
   std::uint32_t ended = 0;
   for (std::uint32_t looked = 0; session.first_hold != kNil && lock < locks; ++lock, ++looked) {
-    if (ended >= limits.holds_per_sweep || looked >= limits.locks_per_sweep) break;
+    if (ended >= state.limits.holds_per_sweep || looked >= state.limits.locks_per_sweep) break;
     if (state.lock_live(lock)) ended += end_holds_of(context, lock, expired);
   }
   if (session.first_hold == kNil) return session_is_gone(context, expired, true);

@@ -34,12 +34,12 @@ void remove_leftovers(Folder& folder) {
 
 }  // namespace
 
-GroupContents look_into(Folder& folder, const GroupIdentity& identity, const LockTableLimits& limits) {
+GroupContents look_into(Folder& folder, const GroupIdentity& identity) {
   GroupContents contents;
   RecoveredState& recovered = contents.recovered;
   std::unique_ptr<LockTable> table;
   if (const std::optional<LogIndex> index = newest_snapshot(folder)) {
-    const std::unique_ptr<LockTable::SnapshotReader> reader = LockTable::restore(limits);
+    const std::unique_ptr<LockTable::SnapshotReader> reader = LockTable::restore();
     bool sound = true;
     contents.snapshot = read_snapshot_file(
         folder, identity, *index, [&](std::string_view chunk) { sound = sound && reader->feed(chunk); });
@@ -67,10 +67,9 @@ GroupContents look_into(Folder& folder, const GroupIdentity& identity, const Loc
   return contents;
 }
 
-OpenedGroup open_group(Folder& folder, const GroupIdentity& identity, const LockTableLimits& limits,
-                       std::uint64_t segment_bytes) {
+OpenedGroup open_group(Folder& folder, const GroupIdentity& identity, std::uint64_t segment_bytes) {
   remove_leftovers(folder);
-  GroupContents contents = look_into(folder, identity, limits);
+  GroupContents contents = look_into(folder, identity);
   OpenedGroup opened;
   opened.recovered = std::move(contents.recovered);
   const RecoveredLog& log = opened.recovered.log;

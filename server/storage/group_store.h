@@ -24,7 +24,7 @@ struct GroupContents {
   bool unconnected = false;  // see LogReplay
 };
 // Throws DamagedFolder, and std::system_error.
-GroupContents look_into(Folder& folder, const GroupIdentity& identity, const LockTableLimits& limits);
+GroupContents look_into(Folder& folder, const GroupIdentity& identity);
 
 // Reads the folder, wipes out what was never finished, and opens the log. Throws as above.
 struct OpenedGroup {
@@ -32,7 +32,7 @@ struct OpenedGroup {
   std::vector<std::string> notes;  // for operators
   std::unique_ptr<LogWriter> log;
 };
-OpenedGroup open_group(Folder& folder, const GroupIdentity& identity, const LockTableLimits& limits,
+OpenedGroup open_group(Folder& folder, const GroupIdentity& identity,
                        std::uint64_t segment_bytes = kSegmentBytes);
 
 }  // namespace dlm::server

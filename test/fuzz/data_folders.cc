@@ -88,9 +88,9 @@ void run(std::string_view input) {
   const auto folder = disk.root()->folder("g1");
   lay_segment(*folder, {parts.begin() + 2, parts.end()}, parts[1]);
   try {
-    const auto opened = server::open_group(*folder, identity(), {}, kSegmentBytes);
+    const auto opened = server::open_group(*folder, identity(), kSegmentBytes);
     check_log(opened.recovered.log);
-    const auto again = server::open_group(*folder, identity(), {}, kSegmentBytes);
+    const auto again = server::open_group(*folder, identity(), kSegmentBytes);
     require(text_of(again.recovered.log) == text_of(opened.recovered.log),
             "a log is the same when it is opened again");
     const server::RecoveredLog& log = again.recovered.log;
@@ -98,7 +98,7 @@ void run(std::string_view input) {
     again.log->add(
         Batch{next, Epoch(UINT64_MAX), std::make_shared<const std::string>(server::BatchWriter().take())});
     again.log->sync();
-    const auto after = server::open_group(*folder, identity(), {}, kSegmentBytes);
+    const auto after = server::open_group(*folder, identity(), kSegmentBytes);
     require(!after.recovered.log.batches.empty() && after.recovered.log.batches.back().index == next,
             "a log goes on where it ended");
   } catch (const server::DamagedFolder&) {

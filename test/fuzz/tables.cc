@@ -20,7 +20,7 @@ using server::OwnedArc;
 using server::TimerEvent;
 
 // Small ones, so that inputs reach them.
-LockTableLimits limits() {
+LockTableLimits small_limits() {
   LockTableLimits limits;
   limits.answers_per_session_max = 16;
   limits.waits_per_client_max = 8;
@@ -156,7 +156,7 @@ std::string snapshot_of(LockTable& table) {
 }
 
 std::unique_ptr<LockTable> restored(std::string_view snapshot) {
-  const auto reader = LockTable::restore(limits());
+  const auto reader = LockTable::restore();
   while (!snapshot.empty()) {
     const std::string_view piece = snapshot.substr(0, 700);
     if (!reader->feed(piece)) return nullptr;
@@ -166,7 +166,7 @@ std::unique_ptr<LockTable> restored(std::string_view snapshot) {
 }
 
 std::unique_ptr<LockTable> new_table() {
-  return std::make_unique<LockTable>(limits());
+  return std::make_unique<LockTable>();
 }
 
 namespace {
@@ -222,6 +222,8 @@ Operation start_epoch(std::uint64_t era, std::string_view arcs) {
   op.kind = OperationKind::start_epoch;
   op.token = FencingToken(era << 40);
   op.resource = arcs;
+  static const std::string limits = server::encode_limits(small_limits());
+  op.owner_tag = limits;
   return op;
 }
 

@@ -29,15 +29,14 @@ std::uint64_t base_of(std::uint64_t index) {
 
 bool says_nothing(Status status) {
   return status == Status::not_primary || status == Status::moved || status == Status::overloaded ||
-         status == Status::over_quota || status == Status::unavailable || status == Status::session_unknown ||
+         status == Status::unavailable || status == Status::session_unknown ||
          status == Status::client_id_in_use;
 }
 
 }  // namespace
 
-GroupChecks::GroupChecks(World& world, GroupId group, const server::LockTableLimits& limits,
-                         ClusterChecks& cluster, Hooks hooks)
-    : world_(world), group_(group), limits_(limits), cluster_(cluster), hooks_(std::move(hooks)) {}
+GroupChecks::GroupChecks(World& world, GroupId group, ClusterChecks& cluster, Hooks hooks)
+    : world_(world), group_(group), cluster_(cluster), hooks_(std::move(hooks)) {}
 
 void GroupChecks::violated(const MemberName& by, const std::string& what) const {
   world_.violated(to_string(group_) + ", " + to_string(by) + ": " + what);
@@ -156,7 +155,7 @@ GroupChecks::Lineage& GroupChecks::begin_lineage(const MemberName& by, std::uint
   };
   events.on_end = hooks_.on_end;
   events.on_wait_expired = hooks_.on_wait_expired;
-  lineages_.push_back(std::make_unique<Lineage>(group_, cluster_.arcs(), limits_, std::move(events)));
+  lineages_.push_back(std::make_unique<Lineage>(group_, cluster_.arcs(), std::move(events)));
   lineages_.back()->base = base;
   if (is_loss) {
     world_.note(to_string(group_), "begins with nothing");

@@ -27,8 +27,7 @@ class GroupChecks {
     std::function<void(const OperationName& wait)> on_wait_expired;
     std::function<coordinator::GroupConfig(GroupId)> record;  // as the coordinator has it
   };
-  GroupChecks(World& world, GroupId group, const server::LockTableLimits& limits, ClusterChecks& cluster,
-              Hooks hooks);
+  GroupChecks(World& world, GroupId group, ClusterChecks& cluster, Hooks hooks);
 
   void on_submit(const server::MemberName& by, const server::GroupCore& core,
                  std::span<const Operation> operations);
@@ -48,8 +47,7 @@ class GroupChecks {
   // A log from its first entry on. A group that lost everything begins another, above all indexes of the
   // first.
   struct Lineage {
-    Lineage(GroupId group, ArcBook& arcs, const server::LockTableLimits& limits, LockModel::Events events)
-        : model(group, arcs, limits, std::move(events)) {}
+    Lineage(GroupId group, ArcBook& arcs, LockModel::Events events) : model(group, arcs, std::move(events)) {}
     std::uint64_t base = 0;  // the index before the first
     LockModel model;
     std::vector<std::pair<Epoch, std::uint64_t>> log;  // from base + 1: epoch, hash of the entries
@@ -77,7 +75,6 @@ class GroupChecks {
 
   World& world_;
   GroupId group_;
-  server::LockTableLimits limits_;
   ClusterChecks& cluster_;
   Hooks hooks_;
   std::vector<std::unique_ptr<Lineage>> lineages_;

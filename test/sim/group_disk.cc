@@ -11,13 +11,13 @@ constexpr std::uint64_t kSegmentBytes = 16u << 10;  // of four frames at most: t
 }  // namespace
 
 GroupDisk::GroupDisk(Process& process, std::unique_ptr<server::Folder> folder, server::GroupIdentity identity,
-                     const server::LockTableLimits& limits, std::function<TimeUs()> delay, Events events)
+                     std::function<TimeUs()> delay, Events events)
     : process_(process),
       folder_(std::move(folder)),
       identity_(std::move(identity)),
       delay_(std::move(delay)),
       events_(std::move(events)),
-      opened_(server::open_group(*folder_, identity_, limits, kSegmentBytes)) {}
+      opened_(server::open_group(*folder_, identity_, kSegmentBytes)) {}
 
 template <class Task>
 void GroupDisk::try_to(Task task) {

@@ -24,7 +24,7 @@ class GroupDisk {
   };
   // `delay`: of a write or sync. Throws as open_group() does.
   GroupDisk(Process& process, std::unique_ptr<server::Folder> folder, server::GroupIdentity identity,
-            const server::LockTableLimits& limits, std::function<TimeUs()> delay, Events events);
+            std::function<TimeUs()> delay, Events events);
 
   server::RecoveredState take_recovered() { return std::move(opened_.recovered); }
   const std::vector<std::string>& notes() const { return opened_.notes; }

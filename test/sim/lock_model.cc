@@ -252,23 +252,40 @@ void LockModel::conclude(const Operation& entry, const Outcome& outcome) {
   sessions_.at(base_of(entry.session)).remember(entry.sequence, place_of(entry.resource));
 }
 
+std::size_t LockModel::held_by(const std::string& client) const {
+  std::size_t count = 0;
+  for (const auto& [resource, lock] : locks_)
+    for (const Hold& hold : lock.holders) count += hold.owner.client == client ? 1 : 0;
+  return count;
+}
+
+std::size_t LockModel::waiting_of(SessionId base) const {
+  return static_cast<std::size_t>(std::count_if(
+      waits_.begin(), waits_.end(), [&](const auto& wait) { return wait.first.session == base; }));
+}
+
 void LockModel::acquire(const Operation& entry, const Owner& owner) {
   const std::string resource(entry.resource);
   Lock& lock = locks_[resource];
   const Wait request{by_base({entry.session, entry.sequence}), owner, entry.mode, entry.lease};
   Outcome outcome;
+  const std::size_t waiting = waiting_of(request.name.session);
   const bool holds = std::any_of(lock.holders.begin(), lock.holders.end(), [&](const Hold& hold) {
     return hold.owner == owner &&
            hold.counts_for(request.name.session, sessions_.at(request.name.session).client);
   });
+  if (!holds && held_by(owner.client) + waiting >= limits_.holds_per_client_max)
+    return conclude(entry, {Status::over_quota, EndCause::none, {}, 0});
   if ((holds || lock.queue.empty()) && try_grant(resource, lock, request, false, outcome)) {
     conclude(entry, outcome);
   } else if (entry.wait_ms == 0) {
     conclude(entry, {Status::timed_out, EndCause::none, {}, 0});
-  } else {
+  } else if (waiting < limits_.waits_per_client_max) {
     lock.queue.push_back(request);
     waits_[request.name] = resource;
     changed(resource);
+  } else {
+    conclude(entry, {Status::over_quota, EndCause::none, {}, 0});
   }
 }
 

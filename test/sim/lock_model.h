@@ -116,8 +116,8 @@ class LockModel {
     std::function<void(const OperationName& wait)> on_wait_expired;
   };
 
-  LockModel(GroupId group, ArcBook& arcs, const server::LockTableLimits& limits, Events events)
-      : group_(group), arcs_(&arcs), limits_(limits), events_(std::move(events)) {}
+  LockModel(GroupId group, ArcBook& arcs, Events events)
+      : group_(group), arcs_(&arcs), events_(std::move(events)) {}
 
   void apply(const Operation& entry);
   // Its log was given up: what is still applied is told to nobody, and gives and takes arcs in a book of its
@@ -183,6 +183,8 @@ class LockModel {
   void conclude(const Operation& entry, const Outcome& outcome);
 
   // lock_model_moves.cc
+  std::size_t held_by(const std::string& client) const;
+  std::size_t waiting_of(SessionId base) const;
   void start_epoch(const Operation& entry);
   void move_out(const Operation& entry);
   void give_locks(Piece& piece, std::set<SessionId>& sessions);

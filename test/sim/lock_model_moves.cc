@@ -4,6 +4,7 @@
 
 #include "coordinator/core/ring.h"
 #include "server/core/lock_table_arcs.h"
+#include "server/core/lock_table_codec.h"
 #include "test/sim/arc_book.h"
 #include "test/sim/lock_model.h"
 
@@ -29,6 +30,7 @@ void LockModel::start_epoch(const Operation& entry) {
   last_move_ = std::max(last_move_, floor.value);
   std::vector<server::OwnedArc> arcs;
   if (!entry.resource.empty() && server::decode_arcs(entry.resource, arcs)) arcs_->begin(group_, arcs);
+  server::decode_limits(entry.owner_tag, limits_);
 }
 
 // What the other group turned out not to have, after everything was lost here.
@@ -36,6 +38,7 @@ void LockModel::take_arcs(const Operation& entry) {
   std::vector<server::OwnedArc> arcs;
   if (missing_.erase(GroupId(static_cast<std::uint32_t>(entry.target.value))) == 0) return;
   if (server::decode_arcs(entry.resource, arcs)) arcs_->begin(group_, arcs);
+  last_token_ = std::max(last_token_, entry.token);
 }
 
 // --- giving ----------------------------------------------------------------------------------------------

@@ -34,6 +34,12 @@ MemberName ServerProcess::member_on_disk() {
   return identity ? MemberName{identity->server, identity->incarnation} : MemberName();
 }
 
+// Servers that began together differ, and each differs from its earlier life.
+const server::LockTableLimits& ServerProcess::Life::limits() const {
+  const std::vector<server::LockTableLimits>& some = self.options_.limits;
+  return some[(static_cast<unsigned char>(name.server.back()) + self.life()) % some.size()];
+}
+
 void ServerProcess::Life::make_hosts() {
   // Somebody started this id with another folder since; an operator moves this one away.
   if (self.is_durable() && server::newer_life({kCluster, name.server, name.incarnation, {}}, view.groups)) {
@@ -48,6 +54,7 @@ void ServerProcess::Life::make_hosts() {
       server::GroupOptions options = self.options_.group;
       options.replica.group = group;
       options.replica.self = name;
+      options.table = limits();
       std::unique_ptr<GroupDisk> disk = self.is_durable() ? open_disk(group) : nullptr;
       auto [host, is_new] =
           hosts.try_emplace(group, options, disk ? disk->take_recovered() : server::RecoveredState());
@@ -80,7 +87,7 @@ std::unique_ptr<GroupDisk> ServerProcess::Life::open_disk(GroupId group) {
   events.on_failed = [this](const std::string& why) { fail(why); };
   const server::GroupIdentity identity{kCluster, name.server, name.incarnation, group};
   auto disk = std::make_unique<GroupDisk>(
-      self, self.disk_.root()->folder(to_string(group)), identity, self.options_.group.table,
+      self, self.disk_.root()->folder(to_string(group)), identity,
       [this] { return self.world().random.below(self.options_.disk_delay + 1) + self.extra_disk_delay_; },
       std::move(events));
   for (const std::string& line : disk->notes())

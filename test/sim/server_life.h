@@ -49,6 +49,7 @@ struct ServerProcess::Life final : Endpoint {
 
   // coordinator
   void on_view(const coordinator::ClusterView& view);
+  const server::LockTableLimits& limits() const;
   void make_hosts();
   std::unique_ptr<GroupDisk> open_disk(GroupId group);
   void follow_members();

@@ -38,7 +38,8 @@ class ServerProcess final : public Process {
     std::string id;
     std::uint64_t* incarnation = nullptr;  // the last one that any host gave this id
     std::vector<GroupId> groups;
-    server::GroupOptions group;  // replica.group and .self are filled in
+    server::GroupOptions group;                   // replica.group and .self, and table are filled in
+    std::vector<server::LockTableLimits> limits;  // of its lives, in turns
     std::uint32_t session_timeout_ms = 4'000;
     TimeUs turn_delay = 100;  // from the first input to the turn that takes it; at most
     TimeUs disk_delay = 100;  // of a durable one: of a write or a sync; at most

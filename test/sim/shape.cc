@@ -1,5 +1,7 @@
 #include "test/sim/shape.h"
 
+#include <algorithm>
+
 #include "test/sim/faults.h"
 #include "test/sim/scenarios.h"
 
@@ -38,10 +40,20 @@ void draw_group(server::GroupOptions& group, Random& random) {
   group.snapshot_chunk_bytes = one_of<std::size_t>(random, {256, 4'096, 256u << 10});
   group.batch_operations_max = one_of<std::size_t>(random, {16, 64, 16'384});
   group.expiries_per_turn_max = one_of<std::size_t>(random, {1, 4'096});
-  group.table.lease_ms_min = 300;
-  group.table.lease_ms_max = 20'000;
   // What the record allows at first: longer leases have to be written down before they are given.
   group.replica.lease_ms_first = one_of<std::uint32_t>(random, {500, 10'000});
+}
+
+// Leases that all clients may have, quotas that now and then refuse something.
+void draw_limits(std::vector<server::LockTableLimits>& limits, Random& random) {
+  limits.resize(one_of<std::size_t>(random, {1, 2, 3}));
+  for (server::LockTableLimits& some : limits) {
+    some.lease_ms_min = one_of<std::uint32_t>(random, {300, 400});
+    some.lease_ms_max = one_of<std::uint32_t>(random, {20'000, 10'000});
+    if (limits.size() == 1) continue;
+    some.holds_per_client_max = one_of<std::uint32_t>(random, {3, 8, 2'000'000});
+    some.waits_per_client_max = one_of<std::uint32_t>(random, {2, 6, 131'072});
+  }
 }
 
 // Few and large arcs, as each of them costs a simulation about as much as a lock that is taken.
@@ -98,7 +110,14 @@ Shape draw_shape(const SimulationOptions& options, Random& random) {
     shape.workload.operations = UINT64_MAX;
     if (options.scenario == "doubled-retries") shape.doubled_percent = 30;
   }
+  draw_limits(shape.limits, random);
   return shape;
+}
+
+std::uint32_t Shape::lease_ms_max() const {
+  std::uint32_t longest = 0;
+  for (const server::LockTableLimits& some : limits) longest = std::max(longest, some.lease_ms_max);
+  return longest;
 }
 
 std::string describe(const Shape& shape) {

@@ -40,10 +40,13 @@ struct Shape {
   TimeUs disk_delay = 100;  // of durable groups
   Network::Delays delays;
   server::GroupOptions group;
+  // What lives of servers are started with, in turns: operators change limits, one server after the other.
+  std::vector<server::LockTableLimits> limits;
   WorkloadOptions workload;
   std::set<std::string> faults;
 
   bool changes_ring() const { return spare_groups != 0; }
+  std::uint32_t lease_ms_max() const;
   std::uint32_t silence_ms() const { return static_cast<std::uint32_t>(group.replica.silence_timeout_ms); }
 };
 

@@ -82,8 +82,7 @@ void Simulation::build_checks() {
     };
     hooks.on_wait_expired = [this](const OperationName& wait) { workload_->check_wait_expired(wait); };
     hooks.record = [this](GroupId of) { return ensemble_->view().groups.at(of).config; };
-    checks_[group] =
-        std::make_unique<GroupChecks>(world_, group, shape_.group.table, cluster_checks_, std::move(hooks));
+    checks_[group] = std::make_unique<GroupChecks>(world_, group, cluster_checks_, std::move(hooks));
   }
   workload_ = std::make_unique<Workload>(
       world_, shape_.workload, beliefs_, cluster_checks_, [this](const std::string& resource) {
@@ -132,6 +131,7 @@ ServerProcess* Simulation::add_server(const std::string& id, const std::string& 
                                  &incarnations_[id],
                                  groups_,
                                  shape_.group,
+                                 shape_.limits,
                                  shape_.session_timeout_ms,
                                  shape_.turn_delay,
                                  shape_.disk_delay};
@@ -458,7 +458,7 @@ void Simulation::run_liveness() {
   for (ClientProcess* client : clients_)
     if (client->running()) client->close();
   // Detached holds that nobody released end with their leases, sessions of crashed clients with their TTLs.
-  run_for(std::max<TimeUs>(kGoneMax, shape_.group.table.lease_ms_max * kMs * 2));
+  run_for(std::max<TimeUs>(kGoneMax, shape_.lease_ms_max() * kMs * 2));
   if (!is_whole()) world_.violated("the cluster fell apart when nothing struck it:" + what_is_missing());
   check_drained();
 }

@@ -22,6 +22,7 @@ bool is_definite(Status status) {
     case Status::cancelled:
     case Status::not_held:
     case Status::would_deadlock:
+    case Status::over_quota:
     case Status::invalid_argument:
       return true;
     default:

@@ -36,7 +36,7 @@ class GroupStorageTest : public testing::Test {
   RecoveredState open() {
     storage_.reset();
     auto folder = posix_folder(path_);
-    OpenedGroup opened = open_group(*folder, identity(), LockTableLimits());
+    OpenedGroup opened = open_group(*folder, identity());
     GroupStorage::Events events;
     events.on_durable = [this](std::uint64_t records) { durable_ = records; };
     events.on_snapshot_written = [this](LogIndex index, bool last) {
@@ -73,7 +73,7 @@ class GroupStorageTest : public testing::Test {
 
   // The state of an empty table, in one chunk.
   static std::string empty_state() {
-    LockTable table{LockTableLimits()};
+    LockTable table;
     std::string bytes;
     const auto writer = table.snapshot();
     while (writer->next(1u << 20, bytes)) {

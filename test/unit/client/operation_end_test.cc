@@ -66,6 +66,21 @@ TEST(OperationEnd, LateGrantThatComesBeforeTheCancelsAnswerIsGivenBackOnce) {
   EXPECT_THAT(d.sent(d.take()), IsEmpty());
 }
 
+TEST(OperationEnd, WithdrawnAcquireThatIsRefusedAtADoorMayHaveBeenGrantedBefore) {
+  CoreDriver d;
+  d.connect();
+  Sequence sequence = d.acquire("a", 500);
+  d.take();
+  d.core.cancel(sequence, d.now, d.out);
+  EXPECT_THAT(d.sent(d.take()), ElementsAre("cancel a #2"));
+  d.answer(sequence, Status::overloaded);
+  EXPECT_THAT(d.sent(d.take()), IsEmpty());
+  d.answer(Sequence(2), Status::ok, kToken);
+  Output out = d.take();
+  EXPECT_THAT(statuses(out), ElementsAre(Status::cancelled));
+  EXPECT_THAT(d.sent(out), ElementsAre("release a #3"));
+}
+
 TEST(OperationEnd, WaitForEverLastsWhileItsGroupConfirmsTheSession) {
   CoreDriver d;
   d.connect();
@@ -255,7 +270,12 @@ TEST(OperationEnd, QueuedThatIsHeardAfterTheSessionsEndFails) {
   d.take();
   d.ended();
   d.answer_of(0, sequence, Status::queued);
-  EXPECT_THAT(statuses(d.take()), ElementsAre(Status::session_expired));
+  Output out = d.take();
+  EXPECT_THAT(statuses(out), ElementsAre(Status::session_expired));
+  EXPECT_THAT(d.sent(out), ElementsAre("cancel b #3")) << "it may wait in a group that was not heard of yet";
+  d.answer(Sequence(3), Status::ok, kToken, GroupId(2));
+  EXPECT_THAT(d.sent(d.take()), ElementsAre("release b #4"));
+  d.answer(Sequence(4), Status::ok, kToken, GroupId(2));
   EXPECT_EQ(d.core.operations_under_way(), 0u);
 }
 

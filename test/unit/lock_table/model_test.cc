@@ -255,11 +255,11 @@ TEST_P(AgainstTheReference, RandomOperationsGetTheSameAnswers) {
     } else if (writer != nullptr && !writer->next(64, chunks.emplace_back())) {
       // It lacks the steps since it began, so the twin goes on as a copy of now.
       writer.reset();
-      std::unique_ptr<LockTable> copy = restored(chunks, limits);
+      std::unique_ptr<LockTable> copy = restored(chunks);
       ASSERT_NE(copy, nullptr);
       ASSERT_EQ(copy->fingerprint(), fingerprint_at_start);
       chunks.clear();
-      copy = restored(chunks_of(*rig.table->snapshot(), 1'000), limits);
+      copy = restored(chunks_of(*rig.table->snapshot(), 1'000));
       ASSERT_NE(copy, nullptr);
       ASSERT_EQ(copy->fingerprint(), rig.table->fingerprint());
       twin.table = std::move(copy);

@@ -36,7 +36,7 @@ class Moves : public LockTableTest {
  protected:
   Moves() {
     std::string none = encode_arcs({});
-    to.table = std::make_unique<LockTable>(LockTableLimits());
+    to.table = std::make_unique<LockTable>();
     to.apply(start_epoch(1, none));
   }
 

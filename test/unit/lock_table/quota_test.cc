@@ -54,6 +54,20 @@ TEST(Quota, WhatIsWaitedForCountsAsItIsGrantedWithoutBeingAskedFor) {
   EXPECT_EQ(rig.run(acquire(kA, "z")).status, Status::over_quota);
 }
 
+TEST(Quota, AClientWaitsForNoMoreThanItMay) {
+  LockTableLimits limits;
+  limits.waits_per_client_max = 1;
+  TableRig rig(limits);
+  rig.open(kA, "a");
+  rig.open(kB, "b");
+  rig.run(acquire(kB, "busy"));
+  EXPECT_EQ(rig.run(waiting(acquire(kA, "busy", "1"))).status, Status::queued);
+  const Answer full = rig.run(waiting(acquire(kA, "busy", "2")));
+  EXPECT_EQ(full.status, Status::over_quota);
+  EXPECT_NE(full.message.find("its limit of 1 requests that wait"), std::string::npos) << full.message;
+  EXPECT_EQ(rig.table->stats().waiters, 1U);
+}
+
 TEST(Quota, DetachedHoldsCountBeyondTheSession) {
   LockTableLimits limits;
   limits.holds_per_client_max = 1;
@@ -68,7 +82,7 @@ TEST(Quota, DetachedHoldsCountBeyondTheSession) {
   EXPECT_EQ(rig.run(acquire(kC, "y")).status, Status::over_quota);
 }
 
-TEST(Quota, ARefusalIsNotRememberedSoThatTheRepeatMayDoBetter) {
+TEST(Quota, ACopyOfWhatWasRefusedThatComesLateIsRefusedAlike) {
   LockTableLimits limits;
   limits.holds_per_client_max = 1;
   TableRig rig(limits);
@@ -79,7 +93,9 @@ TEST(Quota, ARefusalIsNotRememberedSoThatTheRepeatMayDoBetter) {
   EXPECT_EQ(rig.run(again).status, Status::over_quota);
   rig.last_sequence[kA] = 50;
   rig.run(release(kA, "x"));
-  EXPECT_EQ(rig.run(again).status, Status::ok);
+  EXPECT_EQ(rig.run(again).status, Status::over_quota) << "the client took the first answer";
+  EXPECT_FALSE(rig.held("y"));
+  EXPECT_EQ(rig.run(acquire(kA, "y")).status, Status::ok) << "who asks anew, under another number";
 }
 
 TEST(Quota, AGroupHasNoMoreSessionsThanItMay) {
@@ -109,7 +125,7 @@ TEST(Quota, HoldsAreCountedAnewFromASnapshot) {
   rig.run(acquire(kA, "x"));
   rig.run(acquire(kA, "y"));
   auto writer = rig.table->snapshot();
-  auto reader = LockTable::restore(limits);
+  auto reader = LockTable::restore();
   std::string chunk;
   bool more = true;
   while (more) {

@@ -236,13 +236,13 @@ void ReferenceTable::acquire(const Operation& op) {
   }
   if (!holds && held + waiting >= limits_.holds_per_client_max) {
     if (lock.holds.empty()) locks_.erase(std::string(op.resource));
-    return out_.push_back(base(op, Status::over_quota));
+    return conclude(base(op, Status::over_quota));
   }
   if (holds || lock.waits.empty()) {
     if (std::optional<Answer> answer = decide(lock, owner, op, false)) return conclude(*answer);
   }
   if (op.wait_ms == 0) return conclude(told(base(op, Status::timed_out), lock));
-  if (waiting >= limits_.waits_per_client_max) return out_.push_back(base(op, Status::over_quota));
+  if (waiting >= limits_.waits_per_client_max) return conclude(base(op, Status::over_quota));
   Answer queued = told(base(op, Status::queued), lock);
   queued.position = static_cast<std::uint32_t>(lock.waits.size());
   lock.waits.push_back({owner, OwnedOperation(op), now_});

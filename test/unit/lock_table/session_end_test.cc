@@ -154,7 +154,7 @@ TEST_F(SessionEnd, ASnapshotTakenInTheMiddleOfItGoesOnAlike) {
   rig.open(kANext, "a");
   auto writer = rig.table->snapshot();
   rig.expire_session(kA);  // changes what is not written yet
-  auto reader = LockTable::restore(small_sweeps());
+  auto reader = LockTable::restore();
   std::string chunk;
   for (bool more = true; more;) {
     chunk.clear();

@@ -138,7 +138,7 @@ TEST_F(Sessions, ToldWhenTheirWaitsEndInOrderOfSequence) {
 }
 
 TEST(Epochs, TableWithoutArcsOwnsNothing) {
-  LockTable table{LockTableLimits{}};
+  LockTable table;
   EXPECT_FALSE(table.owns("x"));
   EXPECT_FALSE(table.owns(""));
 }
@@ -172,6 +172,53 @@ TEST(Epochs, DamagedArcsChangeNothing) {
         std::string_view("\x01\x01\x05\x05\x06", 5), std::string_view("\x02\x01\x05", 3)}) {
     rig.apply(start_epoch(1, bad));
     EXPECT_TRUE(rig.table->owns("x"));
+  }
+}
+
+TEST(Epochs, LimitsComeWithTheFirstEntryAndStayUntilOthersCome) {
+  LockTableLimits limits;
+  limits.holds_per_client_max = 1;
+  TableRig rig(limits);
+  EXPECT_EQ(rig.table->limits(), limits);
+  rig.open(kA, "a");
+  EXPECT_EQ(rig.run(TableRig::acquire(kA, "x")).status, Status::ok);
+  EXPECT_EQ(rig.run(TableRig::acquire(kA, "y")).status, Status::over_quota);
+  rig.apply(start_epoch(1, {}));
+  EXPECT_EQ(rig.table->limits(), limits);
+
+  limits.holds_per_client_max = 2;
+  const std::string more = encode_limits(limits);
+  Operation start = start_epoch(1, {});
+  start.owner_tag = more;
+  rig.apply(start);
+  EXPECT_EQ(rig.run(TableRig::acquire(kA, "y")).status, Status::ok);
+}
+
+TEST(Epochs, LimitsArePartOfTheState) {
+  LockTableLimits limits;
+  limits.sessions_max = 7;
+  TableRig rig(limits);
+  EXPECT_NE(rig.table->fingerprint(), TableRig().table->fingerprint());
+  const std::unique_ptr<LockTable> copy = restored(chunks_of(*rig.table->snapshot(), 100));
+  ASSERT_NE(copy, nullptr);
+  EXPECT_EQ(copy->limits(), limits);
+  EXPECT_EQ(copy->fingerprint(), rig.table->fingerprint());
+}
+
+TEST(Epochs, DamagedLimitsChangeNothing) {
+  LockTableLimits limits;
+  limits.sessions_max = 7;
+  TableRig rig(limits);
+  const std::string good = encode_limits(limits);
+  LockTableLimits none, upside_down;
+  none.holds_per_sweep = 0;
+  upside_down.lease_ms_min = upside_down.lease_ms_max + 1;
+  for (const std::string& bad : {std::string("junk"), good + "\x01", good.substr(0, good.size() - 1),
+                                 good.substr(1), encode_limits(none), encode_limits(upside_down)}) {
+    Operation start = start_epoch(1, {});
+    start.owner_tag = bad;
+    rig.apply(start);
+    EXPECT_EQ(rig.table->limits(), limits);
   }
 }
 

@@ -26,7 +26,7 @@ void fill(TableRig& rig, int locks) {
 }
 
 TEST_F(Snapshots, OfAnEmptyTableIsATable) {
-  LockTable empty{LockTableLimits{}};
+  LockTable empty;
   std::unique_ptr<LockTable> copy = restored(chunks_of(*empty.snapshot(), 1));
   ASSERT_NE(copy, nullptr);
   EXPECT_EQ(copy->fingerprint(), empty.fingerprint());
@@ -168,11 +168,11 @@ TEST_F(Snapshots, NothingIsRestoredFromAPart) {
   std::string whole;
   for (const std::string& chunk : chunks_of(*table->snapshot(), 1 << 20)) whole += chunk;
   for (std::size_t size = 0; size < whole.size(); size += 13) {
-    auto reader = LockTable::restore({});
+    auto reader = LockTable::restore();
     reader->feed(std::span(whole).first(size));
     EXPECT_EQ(reader->finish(), nullptr);
   }
-  auto reader = LockTable::restore({});
+  auto reader = LockTable::restore();
   whole += "more";
   EXPECT_FALSE(reader->feed(whole));
   EXPECT_EQ(reader->finish(), nullptr);
@@ -186,7 +186,7 @@ TEST_F(Snapshots, DamageIsNoticedWhereverItIs) {
   for (std::size_t i = 0; i < whole.size(); ++i) {
     std::string bad = whole;
     bad[i] = static_cast<char>(bad[i] ^ (1 << (random() % 8)));
-    auto reader = LockTable::restore({});
+    auto reader = LockTable::restore();
     reader->feed(bad);
     EXPECT_EQ(reader->finish(), nullptr) << "byte " << i;
   }
@@ -230,7 +230,7 @@ TEST_F(Snapshots, ContentsThatContradictThemselvesDoNoHarm) {
       std::size_t at = random() % bad.size();
       bad[at] = static_cast<char>(random());
     }
-    auto reader = LockTable::restore({});
+    auto reader = LockTable::restore();
     reader->feed(with_right_checksum(bad));
     std::unique_ptr<LockTable> odd = reader->finish();
     if (odd == nullptr) continue;
@@ -248,7 +248,7 @@ TEST_F(Snapshots, RandomBytesAreNoSnapshot) {
   for (int round = 0; round < 2'000; ++round) {
     std::string bytes(random() % 200, '\0');
     for (char& byte : bytes) byte = static_cast<char>(random());
-    auto reader = LockTable::restore({});
+    auto reader = LockTable::restore();
     reader->feed(bytes);
     EXPECT_EQ(reader->finish(), nullptr);
   }

@@ -59,9 +59,12 @@ inline std::string all_arcs() {
 
 class TableRig {
  public:
-  explicit TableRig(const LockTableLimits& limits = {}) : table(std::make_unique<LockTable>(limits)) {
+  explicit TableRig(const LockTableLimits& limits = {}) : table(std::make_unique<LockTable>()) {
     std::string arcs = all_arcs();
-    apply(start_epoch(1, arcs));
+    std::string encoded = encode_limits(limits);
+    Operation start = start_epoch(1, arcs);
+    start.owner_tag = encoded;
+    apply(start);
   }
 
   // Applies an entry at the next millisecond; answers and timers of the entry alone are kept.
@@ -190,9 +193,8 @@ inline std::vector<std::string> chunks_of(LockTable::SnapshotWriter& writer, std
   return chunks;
 }
 
-inline std::unique_ptr<LockTable> restored(const std::vector<std::string>& chunks,
-                                           const LockTableLimits& limits = {}) {
-  auto reader = LockTable::restore(limits);
+inline std::unique_ptr<LockTable> restored(const std::vector<std::string>& chunks) {
+  auto reader = LockTable::restore();
   for (const std::string& chunk : chunks)
     if (!reader->feed(chunk)) return nullptr;
   return reader->finish();

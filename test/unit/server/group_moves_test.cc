@@ -469,6 +469,35 @@ TEST_F(LostWhileTheRingChanges, ThoughBothDoEachArcHasOneOwner) {
   EXPECT_NEAR(share(two_), 0.5, 0.05);
 }
 
+TEST_F(LostWhileTheRingChanges, TokensGrowThoughTheOneThatTakesAnArcIsOfAnEarlierEra) {
+  for (int i = 0; i < 2; ++i) {
+    lose(two_);
+    two_.pass_ms(30'000);
+  }
+  begin_change_and_carry(50);
+  std::string name = "0";
+  for (int i = 0; !two_.core(two_.primary()).table().owns(name); ++i) name = std::to_string(i);
+  ASSERT_EQ(two_.ask(two_.primary(), open_session(0x50000, "dan")).status, Status::ok);
+  const Answer before = two_.ask(two_.primary(), acquire(0x50000, 1, name));
+  ASSERT_EQ(before.status, Status::ok);
+
+  lose(one_);
+  lose(two_);
+  pass_ms(3'000);
+  carry(5);
+  ASSERT_TRUE(one_.core(one_.primary()).table().owns(name))
+      << "the smaller number takes what is between them";
+  pass_ms(30'000);
+  ASSERT_EQ(one_.ask(one_.primary(), open_session(0x50000, "dan")).status, Status::ok);
+  Answer after = one_.ask(one_.primary(), acquire(0x50000, 1, name));
+  EXPECT_EQ(after.status, Status::unavailable) << "another loss would begin in an era that has been used";
+  one_.pass_ms(100);
+  after = one_.ask(one_.primary(), acquire(0x50000, 1, name));
+  EXPECT_EQ(after.status, Status::ok);
+  EXPECT_GT(after.token, before.token);
+  EXPECT_LE(after.token.value >> coordinator::kEraShift, one_.record().config.era);
+}
+
 TEST_F(LostWhileTheRingChanges, NothingIsGrantedBeforeItIsKnownWhatTheOtherHas) {
   begin_change_and_carry(50);
   lose(one_);

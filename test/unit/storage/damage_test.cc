@@ -84,7 +84,7 @@ TEST(Damage, AForeignFolderIsRefused) {
   GroupIdentity other = identity();
   other.incarnation = 43;
   try {
-    open_group(store.folder(), other, LockTableLimits(), kSmallSegment);
+    open_group(store.folder(), other, kSmallSegment);
     FAIL() << "took another server's log";
   } catch (const DamagedFolder& damage) {
     EXPECT_THAT(damage.what(), HasSubstr("belongs to another server or group"));

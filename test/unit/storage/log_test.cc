@@ -118,7 +118,7 @@ TEST(LogOnDisk, AnUnfinishedEndIsCutOff) {
 // --- behind a snapshot -----------------------------------------------------------------------------------
 
 void write_snapshot(Store& store, std::uint64_t index, std::uint64_t epoch) {
-  LockTable table{LockTableLimits()};
+  LockTable table;
   const auto chunks = table.snapshot();
   SnapshotFileWriter writer(store.folder(), identity(), {LogIndex(index), Epoch(epoch)});
   std::string chunk;

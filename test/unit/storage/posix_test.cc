@@ -23,7 +23,7 @@ class PosixFiles : public testing::Test {
 TEST_F(PosixFiles, HoldALog) {
   for (std::uint64_t life = 0; life < 3; ++life) {
     const auto folder = posix_folder(path_)->folder("g1");
-    const OpenedGroup opened = open_group(*folder, identity(), LockTableLimits(), kSmallSegment);
+    const OpenedGroup opened = open_group(*folder, identity(), kSmallSegment);
     ASSERT_EQ(opened.recovered.log.batches.size(), life * 30);
     for (std::uint64_t index = life * 30 + 1; index <= life * 30 + 30; ++index) {
       opened.log->add(batch(index, 1, "b"));

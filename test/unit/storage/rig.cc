@@ -38,7 +38,7 @@ std::vector<std::string> to_texts(const std::vector<Batch>& batches) {
 void Store::open() {
   close();
   folder_ = disk.root()->folder("g1");
-  opened_ = open_group(*folder_, identity(), LockTableLimits(), kSmallSegment);
+  opened_ = open_group(*folder_, identity(), kSmallSegment);
 }
 
 void Store::write_batches(std::uint64_t first, std::uint64_t last) {
