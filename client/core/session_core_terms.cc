@@ -109,9 +109,11 @@ void SessionCore::end_session(GroupSession& session, const std::string& message,
     bool detached_hold =
         op.lease == LeaseKind::detached && (op.kind != OperationKind::acquire || op.stage == Stage::granted);
     if (op.group == group && !detached_hold) {
-      // The router may have asked for a wait, or be about to, in a group that was not heard of yet.
-      bool waits_elsewhere = may_have_moved && (op.kind == OperationKind::acquire || op.subject);
-      end_operation(op, message, elsewhere || waits_elsewhere, now_ms, out);
+      // The router may have asked for a wait, or be about to, in a group that was not heard of yet. There may
+      // also be what is being released: it would be kept there by the session that this client may begin.
+      bool unheard_of = may_have_moved && (op.kind == OperationKind::acquire ||
+                                           op.kind == OperationKind::release || op.subject);
+      end_operation(op, message, elsewhere || unheard_of, now_ms, out);
     } else if ((!op.group || op.group == group) && op.caller && op.first_sent_ms != 0 &&
                op.stage == Stage::pending && op.kind != OperationKind::renew &&
                (op.doubted || !is_put_off(op))) {

@@ -57,8 +57,9 @@ class PendingSubmits {
   std::size_t operations_ = 0;
 };
 
-// Operations to be logged, in order, cut into batches. When there is more than one batch of them, what is
-// urgent goes into batches of its own, before the others.
+// Operations to be logged, in order, cut into batches. What is urgent goes into batches of its own, before
+// the others: the primary's own entries, and when there is more than one batch also what clients give back.
+// Of those each is in order.
 class Collector {
  public:
   Collector(std::size_t operations_max, std::size_t bytes_max)
@@ -104,7 +105,7 @@ class Collector {
   std::size_t operations_max_;
   std::size_t bytes_max_;
   Lane lane_;
-  Lane urgent_;  // not empty only while lane_ has full batches
+  Lane urgent_;
   std::uint64_t taken_ = 0;
 };
 

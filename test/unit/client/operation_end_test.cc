@@ -279,6 +279,20 @@ TEST(OperationEnd, QueuedThatIsHeardAfterTheSessionsEndFails) {
   EXPECT_EQ(d.core.operations_under_way(), 0u);
 }
 
+TEST(OperationEnd, ReleaseIsGoneOnWithWhenTheSessionEndsAsTheHoldMayHaveMoved) {
+  CoreDriver d;
+  d.connect();
+  const HoldId hold = d.held("a");
+  const Sequence release = d.release(hold);
+  d.take();
+  d.ended();
+  Output out = d.take();
+  EXPECT_THAT(statuses(out), ElementsAre(Status::session_expired));
+  EXPECT_THAT(d.sent(out), ElementsAre("release a #2")) << "the same one, wherever the hold is";
+  d.answer(release, Status::not_held, {}, GroupId(2));
+  EXPECT_EQ(d.core.operations_under_way(), 0u);
+}
+
 TEST(OperationEnd, GrantThatIsHeardAfterTheSessionsEndIsNeverTrusted) {
   CoreDriver d;
   d.connect();
