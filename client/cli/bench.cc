@@ -100,12 +100,13 @@ class Loop {
 std::vector<std::string> names_for(const BenchLoad& load, const std::string& run, std::size_t connection,
                                    std::size_t slot, std::size_t loop) {
   std::string prefix = "bench/" + run + "/";
-  if (load.resources > 0) return {prefix + std::to_string(loop % load.resources)};
+  if (load.resources > 0) return {padded(prefix + std::to_string(loop % load.resources), load.name_bytes)};
   constexpr std::size_t kNamesPerLoop = 8;  // so that few loops spread over all groups, too
   std::vector<std::string> names;
   for (std::size_t i = 0; i < kNamesPerLoop; ++i) {
-    names.push_back(prefix + std::to_string(connection) + "/" + std::to_string(slot) + "/" +
-                    std::to_string(i));
+    names.push_back(
+        padded(prefix + std::to_string(connection) + "/" + std::to_string(slot) + "/" + std::to_string(i),
+               load.name_bytes));
   }
   return names;
 }
@@ -121,6 +122,11 @@ void pass(std::uint32_t ms, const std::atomic<bool>& stopped, std::vector<std::u
 }
 
 }  // namespace
+
+std::string padded(std::string name, std::size_t bytes) {
+  if (name.size() < bytes) name.resize(bytes, '.');
+  return name;
+}
 
 BenchResult run_pairs(Clients& clients, const BenchLoad& load, const std::atomic<bool>& stopped) {
   Control control;
@@ -171,13 +177,19 @@ struct ManyHolds::Worker {
   bool acquiring = true;
   std::uint64_t next = 0;
   std::uint64_t done = 0;
+  std::uint32_t name_bytes;
   std::uint32_t loops_to_start = 0;
   Tally tally;
   const std::atomic<bool>* stopped = nullptr;
   std::atomic<std::uint64_t>* running = nullptr;
 
-  Worker(Client& client_, std::string prefix_, std::uint64_t count_, std::uint32_t lease_ms_)
-      : client(client_), prefix(std::move(prefix_)), count(count_), lease_ms(lease_ms_) {
+  Worker(Client& client_, std::string prefix_, std::uint64_t count_, std::uint32_t lease_ms_,
+         std::uint32_t name_bytes_)
+      : client(client_),
+        prefix(std::move(prefix_)),
+        count(count_),
+        lease_ms(lease_ms_),
+        name_bytes(name_bytes_) {
     if (lease_ms == 0) locks.reserve(count);
     if (lease_ms != 0) holds.reserve(count);
   }
@@ -215,16 +227,17 @@ struct ManyHolds::Worker {
   void acquire_one() {
     char digits[24];
     std::snprintf(digits, sizeof digits, "%010llu", static_cast<unsigned long long>(next++));
+    const std::string name = padded(prefix + digits, name_bytes);
     AcquireOptions options;
     options.wait = milliseconds(0);
     if (lease_ms == 0) {
-      return client.start_acquire(prefix + digits, std::move(options), [this](Result<Lock> lock) {
+      return client.start_acquire(name, std::move(options), [this](Result<Lock> lock) {
         if (lock) locks.push_back(std::move(*lock));
         answered(lock);
       });
     }
     options.lease = milliseconds(lease_ms);
-    client.start_acquire_detached(prefix + digits, std::move(options), [this](Result<DetachedHold> hold) {
+    client.start_acquire_detached(name, std::move(options), [this](Result<DetachedHold> hold) {
       if (hold) holds.push_back(std::move(*hold));
       answered(hold);
     });
@@ -249,7 +262,7 @@ ManyHolds::ManyHolds(Clients& clients, const HoldLoad& load) : in_flight_(load.i
     std::uint64_t share = load.count / clients.size() + (i < load.count % clients.size() ? 1 : 0);
     char prefix[16];
     std::snprintf(prefix, sizeof prefix, "%.3s-%05zu/", run.c_str(), i % 100'000);
-    workers_.push_back(std::make_unique<Worker>(*clients[i], prefix, share, load.lease_ms));
+    workers_.push_back(std::make_unique<Worker>(*clients[i], prefix, share, load.lease_ms, load.name_bytes));
   }
 }
 

@@ -18,6 +18,7 @@ namespace dlm::cli {
 struct BenchLoad {
   std::uint32_t in_flight = 64;      // per connection
   std::uint32_t resources = 0;       // names that all loops share; 0: each loop has names of its own
+  std::uint32_t name_bytes = 0;      // of each name; shorter than what tells them apart: as short as that
   std::uint32_t shared_percent = 0;  // of the acquisitions
   std::uint32_t wait_ms = kWaitForeverMs;
   std::uint32_t warm_up_ms = 1'000;
@@ -33,6 +34,9 @@ struct BenchResult {
   std::string first_error;
 };
 
+// The name, or as many bytes with it at the beginning.
+std::string padded(std::string name, std::size_t bytes);
+
 using Clients = std::vector<std::unique_ptr<Client>>;
 
 // Each loop: acquire, release, again. `stopped` ends it early (then `seconds` is what was measured).
@@ -42,6 +46,7 @@ struct HoldLoad {
   std::uint64_t count = 0;
   std::uint32_t in_flight = 64;  // per connection
   std::uint32_t lease_ms = 0;    // 0: bound to the clients' sessions; otherwise detached holds
+  std::uint32_t name_bytes = 0;
 };
 
 struct HoldResult {
@@ -51,7 +56,7 @@ struct HoldResult {
   std::string first_error;
 };
 
-// Takes locks with names of 20 bytes and keeps them until destroyed or released. Main thread only.
+// Takes locks with names of 20 bytes, or more, and keeps them until destroyed or released. Main thread only.
 class ManyHolds {
  public:
   ManyHolds(Clients& clients, const HoldLoad& load);

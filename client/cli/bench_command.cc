@@ -221,6 +221,7 @@ void finish(BenchOptions& options) {
   if (options.wait) options.load.wait_ms = *options.wait;
   options.hold.in_flight = options.load.in_flight;
   options.open.resources = options.load.resources;
+  options.open.name_bytes = options.hold.name_bytes = options.load.name_bytes;
   if (options.wait) options.open.wait_ms = *options.wait;
   options.open.warm_up_ms = options.load.warm_up_ms;
   options.open.measured_ms = options.load.measured_ms;
@@ -265,6 +266,11 @@ void add_bench(CLI::App& app, const Globals& globals, Action& action) {
   command
       ->add_option("--resources", options->load.resources,
                    "All on so many names; default 0: each loop has its own")
+      ->type_name("NUMBER");
+  command
+      ->add_option("--name-bytes", options->load.name_bytes,
+                   "Length of the names; default: as short as they can be")
+      ->check(CLI::Range(1, static_cast<int>(kResourceBytesMax)))
       ->type_name("NUMBER");
   command
       ->add_option("--shared-percent", options->load.shared_percent,

@@ -94,7 +94,8 @@ OpenResult run_open(Clients& clients, const OpenLoad& load, const std::atomic<bo
     }
     if (load.resources > 0)
       options.owner_tag = std::to_string(number % kNames);  // so that they exclude each other
-    parts[number % parts.size()]->start(prefix + std::to_string(number % names), options, arrival, counts);
+    parts[number % parts.size()]->start(padded(prefix + std::to_string(number % names), load.name_bytes),
+                                        options, arrival, counts);
     ++number;
   }
   result.seconds = std::max(0.0, duration<double>(std::min(Clock::now(), end) - measured_from).count());

@@ -16,8 +16,9 @@ namespace dlm::cli {
 struct OpenLoad {
   double per_second = 0;
   std::uint32_t in_flight_max =
-      10'000;                   // of all connections; what arrives beyond it is counted and not started
-  std::uint32_t resources = 0;  // names that all share; 0: each request has a name of its own
+      10'000;                    // of all connections; what arrives beyond it is counted and not started
+  std::uint32_t resources = 0;   // names that all share; 0: each request has a name of its own
+  std::uint32_t name_bytes = 0;  // of each; as in BenchLoad
   std::uint32_t wait_ms = 1'000;
   std::uint32_t warm_up_ms = 1'000;
   std::uint32_t measured_ms = 5'000;

@@ -17,12 +17,17 @@ bool GroupCore::Impl::take_barriers(const Instant& now) {
     if (barrier == 0) barrier = replica_.barrier(now.ms, wanted_);
     if (barrier == 0) break;  // does not serve any more; stop_serving() follows
     reads.barrier = barrier;
+    reads.logged = replica_.last_index();
   }
   return barrier != 0;
 }
 
+// A barrier may pass while what was logged before it is still on its way to this primary's own disk. The end of
+// the very session that is renewed may be among that.
 void GroupCore::Impl::answer_reads(std::uint64_t barrier_passed, const Instant& now) {
-  while (!reads_.empty() && reads_.front().barrier != 0 && reads_.front().barrier <= barrier_passed) {
+  barrier_passed_ = std::max(barrier_passed_, barrier_passed);
+  while (!reads_.empty() && reads_.front().barrier != 0 && reads_.front().barrier <= barrier_passed_ &&
+         reads_.front().logged <= replica_.applied_index()) {
     Reads reads = std::move(reads_.front());
     reads_.pop_front();
     for (const Waiter& waiter : reads.heartbeats) answer_heartbeat(waiter);
