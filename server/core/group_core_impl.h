@@ -229,7 +229,7 @@ struct GroupCore::Impl {
   ServiceRate rate_;
   std::uint64_t refused_ = 0;  // operations, as overloaded
   std::uint64_t barrier_passed_ = 0;
-  std::deque<Reads> reads_;    // barriers ascend; those without one at the end
+  std::deque<Reads> reads_;  // barriers ascend; those without one at the end
   std::size_t queries_ = 0;
   std::vector<RequestId> step_downs_;  // queries that wait for another to be primary
   bool clients_turn_ = false;          // expiries were logged last: operations come first now

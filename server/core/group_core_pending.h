@@ -113,7 +113,7 @@ class Collector {
 struct Reads {
   std::uint64_t after_batch = 0;  // they came after operations in this batch of the Collector
   std::uint64_t barrier = 0;      // 0: not taken, as that batch is not in the log yet
-  LogIndex logged;                // in the log when the barrier was taken, and to be applied before the answer
+  LogIndex logged;  // in the log when the barrier was taken, and to be applied before the answer
 
   struct Renewal {
     std::uint32_t slot = 0;

@@ -22,8 +22,8 @@ bool GroupCore::Impl::take_barriers(const Instant& now) {
   return barrier != 0;
 }
 
-// A barrier may pass while what was logged before it is still on its way to this primary's own disk. The end of
-// the very session that is renewed may be among that.
+// A barrier may pass while what was logged before it is still on its way to this primary's own disk. The end
+// of the very session that is renewed may be among that.
 void GroupCore::Impl::answer_reads(std::uint64_t barrier_passed, const Instant& now) {
   barrier_passed_ = std::max(barrier_passed_, barrier_passed);
   while (!reads_.empty() && reads_.front().barrier != 0 && reads_.front().barrier <= barrier_passed_ &&

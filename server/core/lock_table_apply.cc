@@ -347,10 +347,14 @@ void LockTable::Impl::end_session(Context& context, bool expired) {
   const bool leaves_tombstone = !state.session(context.session).adopted;
   if (leaves_tombstone && state.session(context.session).hold_count > state.limits.holds_per_sweep)
     return begin_end(context, expired);
+  // By token and name, as tokens that other groups gave may be equal: the order is the same on all replicas.
   std::vector<std::pair<FencingToken, std::uint32_t>> holds;
   for (auto h = state.session(context.session).first_hold; h != kNil; h = state.hold(h).session_next)
     holds.emplace_back(state.hold(h).token, h);
-  std::sort(holds.begin(), holds.end());
+  const auto name_of = [&](std::uint32_t hold) { return state.lock(state.hold(hold).lock).name.view(); };
+  std::sort(holds.begin(), holds.end(), [&](const auto& a, const auto& b) {
+    return a.first != b.first ? a.first < b.first : name_of(a.second) < name_of(b.second);
+  });
 
   std::vector<std::uint32_t> locks;  // to be settled when nothing of this session can be granted any more
   end_waits(context, expired, locks);

@@ -240,6 +240,47 @@ TEST_F(Moves, AHoldOfAnotherProcessWithTheSameClientIdIsNotOnesOwn) {
   EXPECT_EQ(to.answer_to(other, waits.sequence).count, 1U);
 }
 
+// A copy that was made from a snapshot keeps holds at other places than the table that it is of.
+TEST_F(Moves, HoldsWithEqualTokensEndInTheSameOrderOnEveryReplica) {
+  const OwnedArc low{0, UINT64_MAX / 2};
+  const OwnedArc high{low.end + 1, UINT64_MAX};
+  std::string ours;                 // in the low one
+  std::vector<std::string> theirs;  // in the high one
+  for (int i = 0; ours.empty() || theirs.size() < 2; ++i) {
+    const std::string name = "n" + std::to_string(i);
+    if (NameKey(name).hash <= low.end) {
+      ours = name;
+    } else {
+      theirs.push_back(name);
+    }
+  }
+  const std::string arcs = encode_arcs({&high, 1});
+  to.apply(start_epoch(1, arcs));
+  to.open(kA, "a");
+  to.open(kB, "b");
+  to.open(kC, "c");
+  for (const char* other : {"1", "2"}) run(shared(acquire(kB, ours, other)));
+  run(release(kB, ours, {}, "1"));
+  run(release(kB, ours, {}, "2"));
+  const Answer moved = run(acquire(kA, ours));
+
+  to.run(shared(acquire(kB, theirs[0])));
+  to.run(shared(acquire(kC, theirs[0])));
+  to.run(release(kB, theirs[0]));
+  const Answer own = to.run(acquire(kA, theirs[1]));  // where B's hold was
+  ASSERT_EQ(moved.token, own.token);
+  to.run(release(kC, theirs[0]));
+  give(low);
+  take();  // where the first lock and C's hold were
+
+  TableRig copy;
+  copy.table = restored(chunks_of(*to.table->snapshot(), 1'000));
+  copy.now_ms = to.now_ms;
+  to.expire_session(kA);
+  copy.expire_session(kA);
+  EXPECT_EQ(copy.table->fingerprint(), to.table->fingerprint());
+}
+
 TEST_F(Moves, TokensOfNamesFromDifferentGroupsMayBeEqual) {
   to.open(kB, "b");
   const OwnedArc low{0, UINT64_MAX / 2};
