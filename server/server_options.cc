@@ -56,8 +56,7 @@ std::uint32_t duration_ms(const char* option, const std::string& text, std::uint
                           std::uint32_t max_ms) {
   const std::optional<std::uint64_t> ms = parse_duration_ms(text);
   if (!ms || *ms < min_ms || *ms > max_ms) {
-    refuse(option,
-           "a duration of " + format_duration_ms(min_ms) + " to " + format_duration_ms(max_ms) + ", like 4s",
+    refuse(option, "a duration from " + format_duration_ms(min_ms) + " to " + format_duration_ms(max_ms),
            text);
   }
   return static_cast<std::uint32_t>(*ms);

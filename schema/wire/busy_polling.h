@@ -2,9 +2,8 @@
 // where its processor sleeps with it and is a virtual one: six times on the way of an operation through
 // client, router, primary and backup. So a loop may, instead of going to sleep, look for something to do
 // again and again for a while. It does so only as long as that pays: not while other threads want the
-// processor, and not when the last wait turned out to be long. (The same trade as in KVM's halt polling and
-// in Seastar's
-// --idle-poll-time-us.)
+// processor, and not when the last wait turned out to be long. (The same trade as KVM's halt polling and
+// Seastar's idle polling make.)
 #pragma once
 
 #include <boost/asio/io_context.hpp>

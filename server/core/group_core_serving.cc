@@ -199,9 +199,10 @@ std::optional<Answer> GroupCore::Impl::put_off(const Operation& op, TimeMs now) 
   // Leases beyond the limit are refused by the table.
   const bool gives_lease = op.kind == OperationKind::open_session || op.kind == OperationKind::acquire ||
                            op.kind == OperationKind::renew;
-  if (!gives_lease || op.lease_ms > options_.table.lease_ms_max) return std::nullopt;
+  const std::uint32_t lease_ms_max = table_->limits().lease_ms_max;
+  if (!gives_lease || op.lease_ms > lease_ms_max) return std::nullopt;
   if (op.lease_ms <= replica_.config().config.lease_ms_max) return std::nullopt;
-  replica_.want_lease(coordinator::lease_step_ms(op.lease_ms, options_.table.lease_ms_max), now, wanted_);
+  replica_.want_lease(coordinator::lease_step_ms(op.lease_ms, lease_ms_max), now, wanted_);
   return later(kRecordedMs, "has not recorded yet that so long a lease may be given");
 }
 

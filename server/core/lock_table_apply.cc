@@ -435,8 +435,7 @@ void LockTable::Impl::start_epoch(Context& context) {
   state.last_move = std::max(state.last_move, floor.value);
   std::vector<OwnedArc> arcs;
   if (!context.op.resource.empty() && decode_arcs(context.op.resource, arcs)) state.arcs = std::move(arcs);
-  LockTableLimits limits;
-  if (decode_limits(context.op.owner_tag, limits)) state.limits = limits;
+  decode_limits(context.op.owner_tag, state.limits);  // none, or damaged: they stay as they are
 }
 
 bool LockTable::Impl::owns(const NameKey& key) const {

@@ -182,9 +182,10 @@ class LockModel {
   EndCause why_not_held(const Operation& entry, const Lock* lock) const;
   void conclude(const Operation& entry, const Outcome& outcome);
 
-  // lock_model_moves.cc
   std::size_t held_by(const std::string& client) const;
   std::size_t waiting_of(SessionId base) const;
+
+  // lock_model_moves.cc
   void start_epoch(const Operation& entry);
   void move_out(const Operation& entry);
   void give_locks(Piece& piece, std::set<SessionId>& sessions);

@@ -34,7 +34,7 @@ TEST(BusyPollingPolicy, LooksUntilItsTimeIsUpOrAnotherThreadWantedTheProcessor) 
   EXPECT_FALSE(polling.looks_again(kInstant, BusyPolling::kOthersRan));
 }
 
-TEST(BusyPollingPolicy, IsOffByDefault) {
+TEST(BusyPollingPolicy, IsOffWithoutATime) {
   EXPECT_FALSE(BusyPolling({}).enabled());
   EXPECT_TRUE(BusyPolling(milliseconds(1)).enabled());
 }
