@@ -68,4 +68,9 @@ RegisterFile::Content RegisterFile::content() const {
   return LockedFile(path_).read();
 }
 
+void RegisterFile::between_accesses(const std::function<void()>& action) const {
+  const LockedFile file(path_);
+  action();
+}
+
 }  // namespace dlm::chaos

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -25,6 +26,10 @@ class RegisterFile {
     std::uint64_t token = 0;   // the greatest seen
   };
   Content content() const;
+
+  // Runs `action` while no process is in the middle of a read or write. A process that is frozen there would
+  // keep the file from all others: whoever freezes processes does it in here.
+  void between_accesses(const std::function<void()>& action) const;
 
  private:
   template <class Change>
