@@ -107,9 +107,9 @@ bool to_ms(milliseconds value, std::uint32_t& out) {
   return true;
 }
 
-client::Call acquire_call(std::string_view resource, AcquireOptions options, bool detached) {
-  client::Call call;
-  auto& request = call.request;
+client::CallPtr acquire_call(std::string_view resource, AcquireOptions options, bool detached) {
+  auto call = std::make_unique<client::Call>();
+  auto& request = call->request;
   request.kind = OperationKind::acquire;
   request.mode = options.mode;
   request.lease = detached ? LeaseKind::detached : options.lease_kind;
@@ -132,23 +132,24 @@ client::Call acquire_call(std::string_view resource, AcquireOptions options, boo
     problem = "a request timeout is between 1 ms and 49 days";
   }
   if (!problem.empty())
-    call.refused = std::make_unique<Error>(make_error(Status::invalid_argument, request.resource, problem));
-  call.on_queued = std::move(options.on_queued);
-  call.stop = std::move(options.stop);
+    call->refused = std::make_unique<Error>(make_error(Status::invalid_argument, request.resource, problem));
+  call->on_queued = std::move(options.on_queued);
+  call->stop = std::move(options.stop);
   return call;
 }
 
-client::Call detached_call(OperationKind kind, const DetachedHold& hold) {
-  client::Call call;
-  call.request.kind = kind;
-  call.request.lease = LeaseKind::detached;
-  call.request.token = hold.token;
-  call.request.resource = hold.resource;
-  call.request.owner_tag = hold.owner_tag;
-  call.request.client_id = hold.client_id;
+client::CallPtr detached_call(OperationKind kind, const DetachedHold& hold) {
+  auto call = std::make_unique<client::Call>();
+  auto& request = call->request;
+  request.kind = kind;
+  request.lease = LeaseKind::detached;
+  request.token = hold.token;
+  request.resource = hold.resource;
+  request.owner_tag = hold.owner_tag;
+  request.client_id = hold.client_id;
   std::string problem = names_outside_limits(hold.resource, hold.owner_tag, hold.client_id);
   if (!problem.empty())
-    call.refused = std::make_unique<Error>(make_error(Status::invalid_argument, hold.resource, problem));
+    call->refused = std::make_unique<Error>(make_error(Status::invalid_argument, hold.resource, problem));
   return call;
 }
 
@@ -189,31 +190,31 @@ Result<void> Client::wait_connected(milliseconds timeout) {
 // --- without blocking
 
 void Client::start_acquire(std::string_view resource, AcquireOptions options, Done<Lock> done) {
-  client::Call call = acquire_call(resource, std::move(options), false);
-  call.done = std::move(done);
+  client::CallPtr call = acquire_call(resource, std::move(options), false);
+  call->done = std::move(done);
   engine_->call(std::move(call));
 }
 
 void Client::start_acquire_detached(std::string_view resource, AcquireOptions options,
                                     Done<DetachedHold> done) {
-  client::Call call = acquire_call(resource, std::move(options), true);
-  call.done = std::move(done);
+  client::CallPtr call = acquire_call(resource, std::move(options), true);
+  call->done = std::move(done);
   engine_->call(std::move(call));
 }
 
 void Client::start_release_detached(const DetachedHold& hold, Done<ReleaseInfo> done) {
-  client::Call call = detached_call(OperationKind::release, hold);
-  call.done = std::move(done);
+  client::CallPtr call = detached_call(OperationKind::release, hold);
+  call->done = std::move(done);
   engine_->call(std::move(call));
 }
 
 void Client::start_renew_detached(const DetachedHold& hold, milliseconds lease, Done<DetachedHold> done) {
-  client::Call call = detached_call(OperationKind::renew, hold);
-  if (!to_ms(lease, call.request.lease_ms)) {
-    call.refused = std::make_unique<Error>(
+  client::CallPtr call = detached_call(OperationKind::renew, hold);
+  if (!to_ms(lease, call->request.lease_ms)) {
+    call->refused = std::make_unique<Error>(
         make_error(Status::invalid_argument, hold.resource, "a lease is at most 49 days"));
   }
-  call.done = std::move(done);
+  call->done = std::move(done);
   engine_->call(std::move(call));
 }
 

@@ -102,11 +102,11 @@ void Engine::enqueue(Command command) {
   refuse_closed(command);
 }
 
-void Engine::call(Call call) {
+void Engine::call(CallPtr call) {
   enqueue(std::move(call));
 }
 void Engine::query(Query query) {
-  enqueue(std::move(query));
+  enqueue(std::make_unique<Query>(std::move(query)));
 }
 void Engine::forget(HoldId hold) {
   enqueue(Forget{hold});
@@ -136,15 +136,18 @@ void Engine::turn() {
   if (in_turn_) return;  // a callback's; the loop below goes round once more
   if (!self_) return;    // closed
   in_turn_ = true;
-  std::uint64_t now_ms = boottime_ms();
-  // First of all the deadlines: a process that was stopped must find its holds lost before anything of its
-  // own goes out.
-  core_.advance(now_ms, out_);
-  deliver();
-  while (take_commands()) deliver();
-  now_ms = boottime_ms();
-  core_.advance(now_ms, out_);
-  deliver();
+  {
+    std::lock_guard guard(commands_mutex_);
+    wake_posted_ = true;  // what callbacks add is taken in this turn
+  }
+  std::uint64_t now_ms = 0;
+  do {
+    // First of all the deadlines: a process that was stopped must find its holds lost before anything of its
+    // own goes out.
+    now_ms = boottime_ms();
+    core_.advance(now_ms, out_);
+    deliver();
+  } while (take_commands(now_ms));
   flush(now_ms);
   in_turn_ = false;
   if (closing_) close_when_done();
@@ -154,7 +157,7 @@ void Engine::turn() {
   if (wake_ms != kNever) timer_.set(wake_ms);
 }
 
-bool Engine::take_commands() {
+bool Engine::take_commands(std::uint64_t now_ms) {
   {
     std::lock_guard guard(commands_mutex_);
     taken_.swap(commands_);
@@ -164,12 +167,11 @@ bool Engine::take_commands() {
     }
     wake_posted_ = true;  // this loop comes back for what is added meanwhile
   }
-  std::uint64_t now_ms = boottime_ms();
   for (Command& command : taken_) {
-    if (Call* call = std::get_if<Call>(&command)) {
-      execute(*call, now_ms);
-    } else if (Query* query = std::get_if<Query>(&command)) {
-      execute(*query, now_ms);
+    if (CallPtr* call = std::get_if<CallPtr>(&command)) {
+      execute(std::move(*call), now_ms);
+    } else if (auto* query = std::get_if<std::unique_ptr<Query>>(&command)) {
+      execute(**query, now_ms);
     } else if (Cancel* cancel = std::get_if<Cancel>(&command)) {
       core_.cancel(cancel->sequence, now_ms, out_);
     } else if (Forget* forgotten = std::get_if<Forget>(&command)) {
@@ -185,32 +187,20 @@ bool Engine::take_commands() {
   return true;
 }
 
-void Engine::execute(Call& call, std::uint64_t now_ms) {
-  if (call.refused) {
-    tell_refused(call.done, std::move(*call.refused));
-    return;
-  }
-  if (call.request.client_id == settings_.client_id) call.request.client_id.clear();
-  bool background = std::holds_alternative<std::monostate>(call.done);
-  call.request.background = background;
-  if (call.request.kind == OperationKind::release && call.request.hold) holds_.erase(call.request.hold.value);
+void Engine::execute(CallPtr call, std::uint64_t now_ms) {
+  if (call->refused) return tell_refused(call->done, std::move(*call->refused));
+  Request& request = call->request;
+  if (request.client_id == settings_.client_id) request.client_id.clear();
+  request.background = std::holds_alternative<std::monostate>(call->done);
+  if (request.kind == OperationKind::release && request.hold) holds_.erase(request.hold.value);
+  Sequence sequence = core_.submit(request, now_ms, out_);
+  if (request.background) return;
   Waiting waiting;
-  if (!background) {
-    waiting.done = std::move(call.done);
-    waiting.resource = call.request.resource;
-    waiting.owner_tag = call.request.owner_tag;
-    waiting.client_id = call.request.client_id;
-    waiting.mode = call.request.mode;
-    waiting.lease = call.request.lease;
-    waiting.lease_ms = call.request.lease_ms;
-    waiting.on_queued = std::move(call.on_queued);
-  }
-  Sequence sequence = core_.submit(std::move(call.request), now_ms, out_);
-  if (background) return;
-  if (call.stop.stop_possible()) {
-    waiting.stop = std::make_unique<std::stop_callback<StopRequested>>(std::move(call.stop),
+  if (call->stop.stop_possible()) {
+    waiting.stop = std::make_unique<std::stop_callback<StopRequested>>(std::move(call->stop),
                                                                        StopRequested{this, sequence});
   }
+  waiting.call = std::move(call);
   waiting_.emplace(sequence.value, std::move(waiting));
 }
 
@@ -251,8 +241,8 @@ void Engine::deliver() {
     for (const TermDeadline& deadline : delivering_.terms) term_deadline(deadline);
     for (const QueuedNotice& notice : delivering_.queued) {
       auto at = waiting_.find(notice.sequence.value);
-      if (at == waiting_.end() || !at->second.on_queued) continue;
-      auto callback = at->second.on_queued;
+      if (at == waiting_.end() || !at->second.call->on_queued) continue;
+      auto callback = at->second.call->on_queued;
       callback({notice.position, to_holder(notice.holder), notice.group});
     }
     // What happened to a hold is seen by who hears of an operation on it; a hold that begins in a completion
@@ -290,7 +280,7 @@ void Engine::completed(const Completion& completion) {
   Waiting waiting = std::move(at->second);
   waiting_.erase(at);
   waiting.stop.reset();
-  tell(waiting, completion);
+  tell(*waiting.call, completion);
 }
 
 void Engine::hold_event(const HoldEvent& event) {
@@ -356,7 +346,7 @@ void Engine::begin_close() {
   closing_ = true;
   std::uint64_t now_ms = boottime_ms();
   close_at_ms_ = now_ms + kCloseMs;
-  while (take_commands()) deliver();
+  while (take_commands(now_ms)) deliver();
   core_.close(now_ms, out_);
   auto queries = std::exchange(queries_, {});
   for (auto& [id, query] : queries) {
@@ -405,10 +395,11 @@ void Engine::refuse_rest() {
 }
 
 void Engine::refuse_closed(Command& command) {
-  if (Call* call = std::get_if<Call>(&command)) {
-    tell_refused(call->done, make_error(Status::unavailable, call->request.resource, "the client is closed"));
-  } else if (Query* query = std::get_if<Query>(&command)) {
-    fail_query(*query, Status::unavailable, "the client is closed");
+  if (CallPtr* found = std::get_if<CallPtr>(&command)) {
+    Call& call = **found;
+    tell_refused(call.done, make_error(Status::unavailable, call.request.resource, "the client is closed"));
+  } else if (auto* query = std::get_if<std::unique_ptr<Query>>(&command)) {
+    fail_query(**query, Status::unavailable, "the client is closed");
   }
 }
 

@@ -56,6 +56,8 @@ struct Call {
   std::stop_token stop;
   std::unique_ptr<Error> refused;  // by the caller's side of the library: told without asking the core
 };
+// It stays where it was made until its caller has been told.
+using CallPtr = std::unique_ptr<Call>;
 
 // Any thread, but for what is marked. Made by make(); close() must be called before the last reference goes.
 class Engine : public std::enable_shared_from_this<Engine> {
@@ -75,7 +77,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
   // is left on the I/O thread, unless it is called there. Once.
   void close();
 
-  void call(Call call);
+  void call(CallPtr call);
   void query(Query query);
   // The hold of a handle is no longer watched.
   void forget(HoldId hold);
@@ -103,7 +105,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
   struct LeasePassed {
     HoldId hold;
   };
-  using Command = std::variant<Call, Query, Cancel, Forget, TermPassed, LeasePassed>;
+  using Command = std::variant<CallPtr, std::unique_ptr<Query>, Cancel, Forget, TermPassed, LeasePassed>;
 
   struct StopRequested {
     Engine* engine;
@@ -111,14 +113,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
     void operator()() const { engine->enqueue(Cancel{sequence}); }
   };
   struct Waiting {  // an operation's caller
-    Done done;
-    std::string resource;
-    std::string owner_tag;
-    std::string client_id;
-    LockMode mode = LockMode::exclusive;
-    LeaseKind lease = LeaseKind::session;
-    std::uint32_t lease_ms = 0;
-    std::function<void(const QueuedInfo&)> on_queued;
+    CallPtr call;
     std::unique_ptr<std::stop_callback<StopRequested>> stop;
   };
 
@@ -128,13 +123,13 @@ class Engine : public std::enable_shared_from_this<Engine> {
   // I/O thread:
   void start();
   void turn();  // takes what has come from everywhere until nothing is left, then sends
-  bool take_commands();
-  void execute(Call& call, std::uint64_t now_ms);
+  bool take_commands(std::uint64_t now_ms);
+  void execute(CallPtr call, std::uint64_t now_ms);
   void execute(Query& query, std::uint64_t now_ms);
   void deliver();  // tells what is in out_
   bool told_everything() const;
   void completed(const Completion& completion);
-  void tell(const Waiting& waiting, const Completion& completion);
+  void tell(Call& call, const Completion& completion);
   std::shared_ptr<TermCell> cell_of(Term term);
   void hold_event(const HoldEvent& event);
   void term_deadline(const TermDeadline& deadline);

@@ -205,18 +205,19 @@ void Engine::tell_refused(const Done& done, Error error) {
       done);
 }
 
-void Engine::tell(const Waiting& waiting, const Completion& completion) {
+void Engine::tell(Call& call, const Completion& completion) {
   const Answer& answer = completion.answer;
+  Request& request = call.request;
   if (answer.status != Status::ok) {
-    return tell_refused(waiting.done, to_error(answer, waiting.resource, completion.outcome_unknown));
+    return tell_refused(call.done, to_error(answer, request.resource, completion.outcome_unknown));
   }
-  if (auto* done = std::get_if<Client::Done<Lock>>(&waiting.done)) {
+  if (auto* done = std::get_if<Client::Done<Lock>>(&call.done)) {
     Hold::Identity identity;
     identity.id = completion.hold;
-    identity.resource = waiting.resource;
-    identity.owner_tag = waiting.owner_tag;
-    identity.mode = waiting.mode;
-    identity.lease = waiting.lease;
+    identity.resource = std::move(request.resource);
+    identity.owner_tag = std::move(request.owner_tag);
+    identity.mode = request.mode;
+    identity.lease = request.lease;
     identity.group = answer.group;
     identity.count = answer.count;
     identity.engine = weak_from_this();
@@ -225,18 +226,18 @@ void Engine::tell(const Waiting& waiting, const Completion& completion) {
                                        completion.lease_jeopardy_ms);
     holds_.emplace(completion.hold.value, hold);
     (*done)(Lock(std::move(hold)));
-  } else if (auto* released = std::get_if<Client::Done<ReleaseInfo>>(&waiting.done)) {
+  } else if (auto* released = std::get_if<Client::Done<ReleaseInfo>>(&call.done)) {
     (*released)(ReleaseInfo{answer.count});
-  } else if (auto* renewed = std::get_if<Client::Done<std::chrono::milliseconds>>(&waiting.done)) {
-    (*renewed)(std::chrono::milliseconds(answer.ttl_ms != 0 ? answer.ttl_ms : waiting.lease_ms));
-  } else if (auto* detached = std::get_if<Client::Done<DetachedHold>>(&waiting.done)) {
+  } else if (auto* renewed = std::get_if<Client::Done<std::chrono::milliseconds>>(&call.done)) {
+    (*renewed)(std::chrono::milliseconds(answer.ttl_ms != 0 ? answer.ttl_ms : request.lease_ms));
+  } else if (auto* detached = std::get_if<Client::Done<DetachedHold>>(&call.done)) {
     DetachedHold hold;
-    hold.resource = waiting.resource;
-    hold.client_id = waiting.client_id.empty() ? settings_.client_id : waiting.client_id;
-    hold.owner_tag = waiting.owner_tag;
+    hold.resource = std::move(request.resource);
+    hold.client_id = request.client_id.empty() ? settings_.client_id : std::move(request.client_id);
+    hold.owner_tag = std::move(request.owner_tag);
     hold.token = answer.token;
     hold.count = answer.count;
-    hold.lease = std::chrono::milliseconds(answer.ttl_ms != 0 ? answer.ttl_ms : waiting.lease_ms);
+    hold.lease = std::chrono::milliseconds(answer.ttl_ms != 0 ? answer.ttl_ms : request.lease_ms);
     hold.group = answer.group;
     (*detached)(std::move(hold));
   }

@@ -26,10 +26,10 @@ std::shared_ptr<client::Engine> engine_of(const client::Hold& hold) {
   return hold.identity().engine.lock();
 }
 
-client::Call release_call(const client::Hold& hold) {
-  client::Call call;
-  call.request.kind = OperationKind::release;
-  call.request.hold = hold.identity().id;
+client::CallPtr release_call(const client::Hold& hold) {
+  auto call = std::make_unique<client::Call>();
+  call->request.kind = OperationKind::release;
+  call->request.hold = hold.identity().id;
   return call;
 }
 
@@ -101,14 +101,14 @@ void Lock::start_release(std::function<void(Result<ReleaseInfo>)> done) {
     return done(client::make_error(Status::not_held, resource(), "this handle has released it already"));
   }
   auto engine = engine_of(*hold_);
-  client::Call call = release_call(*hold_);
-  call.request.resource = resource();
+  client::CallPtr call = release_call(*hold_);
+  call->request.resource = resource();
   if (!engine) return done(hold_->lost_error());
   if (lost) {
     // Told from the I/O thread, as promised; what there is to give back was given back when it was lost.
-    call.refused = std::make_unique<Error>(hold_->lost_error());
+    call->refused = std::make_unique<Error>(hold_->lost_error());
   }
-  call.done = std::move(done);
+  call->done = std::move(done);
   engine->call(std::move(call));
 }
 
@@ -124,22 +124,22 @@ void Lock::start_renew(std::optional<milliseconds> lease, std::function<void(Res
   auto engine = engine_of(*hold_);
   LockState now = hold_->state();
   if (!engine) return done(hold_->lost_error());
-  client::Call call;
-  call.request.kind = OperationKind::renew;
-  call.request.hold = hold_->identity().id;
-  call.request.resource = resource();
-  call.done = std::move(done);
-  if (now == LockState::lost) call.refused = std::make_unique<Error>(hold_->lost_error());
+  auto call = std::make_unique<client::Call>();
+  call->request.kind = OperationKind::renew;
+  call->request.hold = hold_->identity().id;
+  call->request.resource = resource();
+  call->done = std::move(done);
+  if (now == LockState::lost) call->refused = std::make_unique<Error>(hold_->lost_error());
   if (now == LockState::released) {
-    call.refused = std::make_unique<Error>(
+    call->refused = std::make_unique<Error>(
         client::make_error(Status::not_held, resource(), "this handle has released it already"));
   }
   if (lease) {
     if (*lease <= milliseconds(0) || *lease >= milliseconds(kWaitForeverMs)) {
-      call.refused = std::make_unique<Error>(
+      call->refused = std::make_unique<Error>(
           client::make_error(Status::invalid_argument, resource(), "a lease is between 1 ms and 49 days"));
     } else {
-      call.request.lease_ms = static_cast<std::uint32_t>(lease->count());
+      call->request.lease_ms = static_cast<std::uint32_t>(lease->count());
     }
   }
   engine->call(std::move(call));

@@ -31,7 +31,7 @@ class DeadlineQueue {
   // the count of live ids.
   template <class Outdated>
   void prune(std::size_t live, const Outdated& outdated) {
-    if (heap_.size() < 4 * live + 256) return;
+    if (heap_.size() < 4 * live + 64) return;
     std::erase_if(heap_, outdated);
     std::make_heap(heap_.begin(), heap_.end(), later);
   }

@@ -2,6 +2,7 @@
 #include "client/core/session_core.h"
 
 #include <algorithm>
+#include <cassert>
 #include <utility>
 
 namespace dlm::client {
@@ -34,7 +35,7 @@ SessionCore::SessionCore(const CoreOptions& options, std::uint64_t session_base)
 
 // --- callers
 
-Sequence SessionCore::submit(Request request, std::uint64_t now_ms, Output& out) {
+Sequence SessionCore::submit(const Request& request, std::uint64_t now_ms, Output& out) {
   advance(now_ms, out);
   if (closed_) return refuse(Status::unavailable, EndCause::none, "the client is closed", out);
   bool gives_back = request.kind == OperationKind::release;
@@ -66,7 +67,7 @@ Sequence SessionCore::submit(Request request, std::uint64_t now_ms, Output& out)
   return op.sequence;
 }
 
-Sequence SessionCore::submit_release(Request& request, std::uint64_t now_ms, Output& out) {
+Sequence SessionCore::submit_release(const Request& request, std::uint64_t now_ms, Output& out) {
   auto at = holds_.find(request.hold.value);
   if (at == holds_.end()) {
     return refuse(Status::not_held, EndCause::expired, "it was lost before it was released", out);
@@ -87,7 +88,7 @@ Sequence SessionCore::submit_release(Request& request, std::uint64_t now_ms, Out
   return op.sequence;
 }
 
-Sequence SessionCore::submit_renew(Request& request, std::uint64_t now_ms, Output& out) {
+Sequence SessionCore::submit_renew(const Request& request, std::uint64_t now_ms, Output& out) {
   auto at = holds_.find(request.hold.value);
   if (at == holds_.end()) {
     return refuse(Status::not_held, EndCause::expired, "it was lost before it was renewed", out);
@@ -152,6 +153,7 @@ QueryId SessionCore::query(std::uint32_t timeout_ms, std::uint64_t now_ms, Outpu
   advance(now_ms, out);
   QueryId id(++last_query_);
   queries_.emplace_back(id, PendingQuery{now_ms + timeout_ms, once, connected_});
+  wake_by(now_ms + timeout_ms);
   if (connected_) out.send_queries.push_back(id);
   return id;
 }
@@ -167,6 +169,10 @@ std::vector<QueryId> SessionCore::take_late_queries() {
 // --- time
 
 void SessionCore::advance(std::uint64_t now_ms, Output& out) {
+  if (now_ms < idle_until_ms_) {
+    assert(now_ms < next_due_ms());
+    return;
+  }
   expire_terms(now_ms, out);
   expire_leases(now_ms, out);
   while (!deadlines_.empty() && deadlines_.top().at_ms <= now_ms) {
@@ -182,13 +188,15 @@ void SessionCore::advance(std::uint64_t now_ms, Output& out) {
     late_queries_.push_back(entry.first);
     return true;
   });
-  if (!connected_) return;
-  if (sessions_.any_open() && now_ms >= next_heartbeat_ms()) beat(now_ms, out);
-  search_where_due(now_ms, out);
-  if (awaits_anything() && now_ms >= expecting_ms_ + silence_ms_max()) {
-    expecting_ms_ = now_ms;
-    out.reconnect = "it has been silent for too long";
+  if (connected_) {
+    if (sessions_.any_open() && now_ms >= next_heartbeat_ms()) beat(now_ms, out);
+    search_where_due(now_ms, out);
+    if (awaits_anything() && now_ms >= expecting_ms_ + silence_ms_max()) {
+      expecting_ms_ = now_ms;
+      out.reconnect = "it has been silent for too long";
+    }
   }
+  idle_until_ms_ = next_due_ms();
 }
 
 // When an operation has to be looked at again.
@@ -216,6 +224,7 @@ void SessionCore::arm(Pending& op) {
   std::uint64_t at = due_ms(op);
   if (at == kNever || (op.armed_ms != 0 && op.armed_ms <= at)) return;
   op.armed_ms = at;
+  wake_by(at);
   deadlines_.push(at, op.sequence.value);
   deadlines_.prune(operations_.size(), [this](const DeadlineQueue::Entry& entry) {
     auto live = operations_.find(entry.id);
@@ -262,7 +271,7 @@ void SessionCore::give_up(Pending& op, Output& out, std::uint64_t now_ms) {
   }  // a release goes on in the background
 }
 
-std::uint64_t SessionCore::next_wake_ms() const {
+std::uint64_t SessionCore::next_due_ms() const {
   std::uint64_t at = kNever;
   if (!deadlines_.empty()) at = std::min(at, deadlines_.top().at_ms);
   if (!leases_.empty()) at = std::min(at, leases_.top().at_ms);
@@ -297,7 +306,9 @@ std::uint64_t SessionCore::silence_ms_max() const {
 }
 
 void SessionCore::expect_answer(std::uint64_t now_ms) {
-  if (!awaits_anything()) expecting_ms_ = now_ms;
+  if (awaits_anything()) return;
+  expecting_ms_ = now_ms;
+  wake_by(now_ms + silence_ms_max());
 }
 
 void SessionCore::beat(std::uint64_t now_ms, Output& out) {
@@ -387,6 +398,7 @@ HelloData SessionCore::hello(std::uint64_t fresh_base, std::uint64_t now_ms, Out
 void SessionCore::abandon_base(std::uint64_t fresh_base, std::uint64_t now_ms, Output& out) {
   // A longer TTL keeps the sessions alive for longer than that: then they are known not to be forgotten.
   if (!sessions_.terms().empty()) return;
+  look_again();
   base_ = fresh_base;
   sessions_.clear();
   contact_ms_ = now_ms;
@@ -401,6 +413,7 @@ void SessionCore::abandon_base(std::uint64_t fresh_base, std::uint64_t now_ms, O
 }
 
 void SessionCore::connected(std::uint64_t now_ms, Output& out) {
+  look_again();
   connected_ = true;
   contact_ms_ = now_ms;
   expecting_ms_ = now_ms;
@@ -427,6 +440,7 @@ void SessionCore::connected(std::uint64_t now_ms, Output& out) {
 }
 
 void SessionCore::disconnected(const std::string& why, std::uint64_t now_ms, Output& out) {
+  look_again();
   unreachable_why_ = why;
   if (connected_ || disconnected_ms_ == 0) disconnected_ms_ = now_ms;
   bool first = connected_;

@@ -6,6 +6,7 @@
 // time has ended, so a process that was stopped finds its holds lost before anything of its own goes out.
 #pragma once
 
+#include <algorithm>
 #include <boost/unordered/unordered_flat_map.hpp>
 #include <cstdint>
 #include <memory>
@@ -133,7 +134,7 @@ class SessionCore {
   SessionCore(const CoreOptions& options, std::uint64_t session_base);
 
   // Callers. The result names the operation; its Completion may be in `out` already.
-  Sequence submit(Request request, std::uint64_t now_ms, Output& out);
+  Sequence submit(const Request& request, std::uint64_t now_ms, Output& out);
   // The caller no longer wants this acquire. It completes as cancelled when that is certain, at the latest
   // after a second; a grant that crosses is given back. Without effect on what has completed.
   void cancel(Sequence acquire, std::uint64_t now_ms, Output& out);
@@ -171,8 +172,8 @@ class SessionCore {
   // retried for them. Operations in the background go on until the shell stops.
   void close(std::uint64_t now_ms, Output& out);
 
-  // When advance() has something to do; kNever: not by itself.
-  std::uint64_t next_wake_ms() const;
+  // advance() has nothing to do before; kNever: not by itself.
+  std::uint64_t next_wake_ms() const { return idle_until_ms_ != 0 ? idle_until_ms_ : next_due_ms(); }
   // An operation of Output::send, with what is left of its deadline; the strings are valid until the next
   // input.
   std::optional<Operation> operation(Sequence sequence, std::uint64_t now_ms) const;
@@ -267,12 +268,17 @@ class SessionCore {
   bool awaits_anything() const { return unanswered_ > 0 || heartbeat_unanswered_; }
   void arm(Pending& op);
   std::uint64_t due_ms(const Pending& op) const;
+  std::uint64_t next_due_ms() const;
+  // Something is due at `at_ms`, perhaps sooner than anything else.
+  void wake_by(std::uint64_t at_ms) { idle_until_ms_ = std::min(idle_until_ms_, at_ms); }
+  // A session, a term or the connection changed: what is due next is to be found out anew.
+  void look_again() { idle_until_ms_ = 0; }
   void due(Pending& op, std::uint64_t now_ms, Output& out);
   void give_up(Pending& op, Output& out, std::uint64_t now_ms);
   void expire_leases(std::uint64_t now_ms, Output& out);
   void abandon_base(std::uint64_t fresh_base, std::uint64_t now_ms, Output& out);
-  Sequence submit_release(Request& request, std::uint64_t now_ms, Output& out);
-  Sequence submit_renew(Request& request, std::uint64_t now_ms, Output& out);
+  Sequence submit_release(const Request& request, std::uint64_t now_ms, Output& out);
+  Sequence submit_renew(const Request& request, std::uint64_t now_ms, Output& out);
   Sequence refuse(Status status, EndCause cause, const char* message, Output& out);
   std::vector<Sequence> sequences_sorted() const;
 
@@ -367,6 +373,9 @@ class SessionCore {
   std::vector<QueryId> late_queries_;
   std::uint64_t last_query_ = 0;
 
+  // Nothing is due before; 0: not known. Found out by advance(), so that most inputs need not look at
+  // everything that time may end.
+  std::uint64_t idle_until_ms_ = 0;
   bool connected_ = false;
   bool closed_ = false;
   std::string unreachable_why_ = "not connected yet";

@@ -21,6 +21,7 @@ bool no_way(Status status) {
 
 void SessionCore::session_notice(const SessionNotice& notice, std::uint64_t now_ms, Output& out) {
   advance(now_ms, out);
+  look_again();
   GroupSession& session = sessions_.of(notice.group);
   if (notice.generation != session.generation) return;  // of a session that is over
   switch (notice.kind) {

@@ -52,6 +52,7 @@ void SessionCore::add_hold(const Pending& op, const Answer& answer, Term term, C
   completion.hold = id;
   completion.term = term;
   if (LiveTerm* live = sessions_.find(term); live && !live->proofs.empty()) {
+    look_again();
     sessions_.entered(*live, kept.group, kept.seen_ms);
     tell(*live, out);
   }
@@ -138,6 +139,7 @@ void SessionCore::set_lease(HoldId id, HoldRecord& hold, std::uint64_t deadline_
   hold.jeopardy_ms = jeopardy_at_ms;
   hold.in_jeopardy = false;
   leases_.push(std::min(deadline_ms, jeopardy_at_ms), id.value);
+  wake_by(std::min(deadline_ms, jeopardy_at_ms));
   leases_.prune(holds_.size(), [this](const DeadlineQueue::Entry& entry) {
     auto at = holds_.find(entry.id);
     return at == holds_.end() ||

@@ -43,6 +43,7 @@ void SessionCore::expire_terms(std::uint64_t now_ms, Output& out) {
 void SessionCore::end_term(Term term, std::uint64_t now_ms, Output& out) {
   advance(now_ms, out);
   if (sessions_.find(term) == nullptr) return;
+  look_again();
   sessions_.end_term(term);
   lose_term(term, LostCause::deadline_passed, "no renewal was confirmed before the local deadline", true,
             now_ms, out);
@@ -74,6 +75,7 @@ void SessionCore::tell(const LiveTerm& live, Output& out) {
 
 // Something of this client's is there, and nothing has told that the session is.
 void SessionCore::renew_there(GroupId group, std::uint64_t now_ms, Output& out) {
+  look_again();
   GroupSession& session = sessions_.of(group);
   bool listed = session.open;
   session.open = true;
@@ -93,6 +95,7 @@ bool SessionCore::place_unsure(const Pending& op, Term term, std::uint64_t now_m
 
 void SessionCore::end_session(GroupSession& session, const std::string& message, bool may_have_moved,
                               std::uint64_t now_ms, Output& out) {
+  look_again();
   GroupId group = session.group;
   bool elsewhere =
       may_have_moved && std::any_of(sessions_.all().begin(), sessions_.all().end(),
@@ -249,6 +252,7 @@ bool SessionCore::confirms(GroupId group, std::uint64_t now_ms) const {
 void SessionCore::settle_search(Term term, std::uint64_t now_ms, Output& out) {
   LiveTerm* live = sessions_.find(term);
   if (live == nullptr) return;
+  look_again();
   std::vector<GroupId> groups;
   std::uint64_t since_ms = now_ms;
   for (HoldId id : holds_of(term)) {

@@ -76,8 +76,8 @@ class Client {
     core_.connected(now_ms_, out_);
   }
 
-  void submit(Request request) {
-    const Sequence sequence = core_.submit(std::move(request), now_ms_, out_);
+  void submit(const Request& request) {
+    const Sequence sequence = core_.submit(request, now_ms_, out_);
     require(open_.insert(sequence).second, "an operation has a number of its own");
   }
 

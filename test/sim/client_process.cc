@@ -350,8 +350,8 @@ void ClientProcess::woken() {
   state_->turn();
 }
 
-Sequence ClientProcess::submit(client::Request request) {
-  const Sequence sequence = state_->core.submit(std::move(request), clock_ms(), state_->out);
+Sequence ClientProcess::submit(const client::Request& request) {
+  const Sequence sequence = state_->core.submit(request, clock_ms(), state_->out);
   post(0, [this] { state_->turn(); });
   return sequence;
 }

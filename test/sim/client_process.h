@@ -45,7 +45,7 @@ class ClientProcess final : public Process {
   ~ClientProcess() override;
 
   // The program's calls. REQUIRES: running().
-  Sequence submit(client::Request request);
+  Sequence submit(const client::Request& request);
   void cancel(Sequence acquire);
   client::QueryId inspect(const std::string& resource, std::uint32_t timeout_ms);
   // Gives everything back and ends in good order; the process is gone soon after.

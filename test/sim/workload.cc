@@ -85,7 +85,7 @@ Sequence Workload::ask(ClientProcess& client, Program& program, Request request)
   asked.request = request;
   asked.at = world_.now();
   asked.floor = beliefs_.highest_token(request.resource);
-  const Sequence sequence = client.submit(std::move(request));
+  const Sequence sequence = client.submit(asked.request);
   program.asked.emplace(sequence, std::move(asked));
   return sequence;
 }
