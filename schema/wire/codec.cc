@@ -26,6 +26,8 @@ void fill(capnp::Text::Builder to, std::string_view from) {
   if (!(value).empty()) fill((builder).init##field(static_cast<unsigned>((value).size())), value)
 #define DLM_SET_DATA(builder, field, value) \
   if (!(value).empty()) (builder).set##field(as_bytes(value))
+// What is left out costs a call of the library's to be found empty, but a glance to be found missing.
+#define DLM_GET(reader, field) ((reader).has##field() ? as_text((reader).get##field()) : std::string_view())
 
 void write_texts(const std::vector<std::string>& from, capnp::List<capnp::Text>::Builder to) {
   unsigned i = 0;
@@ -163,10 +165,12 @@ dlm::Answer read(Answer::Reader from) {
   to.retry_after_ms = from.getRetryAfterMs();
   to.position = from.getPosition();
   to.holder.since_unix_ms = from.getHolderSinceUnixMs();
-  to.holder.client_id = as_string(from.getHolderClientId());
-  to.holder.owner_tag = as_string(from.getHolderOwnerTag());
-  to.message = as_string(from.getMessage());
-  for (std::uint32_t group : from.getMovedTo()) to.moved_to.emplace_back(group);
+  to.holder.client_id = DLM_GET(from, HolderClientId);
+  to.holder.owner_tag = DLM_GET(from, HolderOwnerTag);
+  to.message = DLM_GET(from, Message);
+  if (from.hasMovedTo()) {
+    for (std::uint32_t group : from.getMovedTo()) to.moved_to.emplace_back(group);
+  }
   return to;
 }
 

@@ -4,6 +4,9 @@
 #include "server/core/entry_codec.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
+#include <cstring>
 #include <limits>
 
 namespace dlm::server {
@@ -31,55 +34,74 @@ enum Field : std::uint16_t {
   kFieldsEnd = 1 << 12,
 };
 
-void put_fixed(std::string& bytes, std::size_t at, std::uint64_t value, std::size_t size) {
-  for (std::size_t i = 0; i < size; ++i) bytes[at + i] = static_cast<char>(value >> (8 * i));
+static_assert(std::endian::native == std::endian::little, "numbers are copied as they are");
+
+template <class Int>
+void put_fixed(char* at, Int value) {
+  std::memcpy(at, &value, sizeof(Int));
 }
 
-std::uint64_t get_fixed(std::string_view bytes, std::size_t at, std::size_t size) {
-  std::uint64_t value = 0;
-  for (std::size_t i = 0; i < size; ++i) {
-    value |= static_cast<std::uint64_t>(static_cast<unsigned char>(bytes[at + i])) << (8 * i);
-  }
+template <class Int>
+Int get_fixed(const char* at) {
+  Int value;
+  std::memcpy(&value, at, sizeof(Int));
   return value;
 }
 
-void add_varint(std::string& bytes, std::uint64_t value) {
-  char encoded[10];
-  std::size_t size = 0;
-  for (; value >= 0x80; value >>= 7) encoded[size++] = static_cast<char>(value | 0x80);
-  encoded[size++] = static_cast<char>(value);
-  bytes.append(encoded, size);
-}
+// The numbers of an entry, put together to be appended in one go.
+class Numbers {
+ public:
+  template <class Int>
+  void fixed(Int value) {
+    put_fixed(end_, value);
+    end_ += sizeof(Int);
+  }
+  void varint(std::uint64_t value) {
+    for (; value >= 0x80; value >>= 7) *end_++ = static_cast<char>(value | 0x80);
+    *end_++ = static_cast<char>(value);
+  }
+  std::string_view bytes() const { return {bytes_.data(), end_}; }
+
+ private:
+  static constexpr std::size_t kVarintMax = 10;
+  // kind, mask, mode, lease and session; six varints
+  std::array<char, 1 + 2 + 1 + 1 + 8 + 6 * kVarintMax> bytes_{};
+  char* end_ = bytes_.data();
+};
 
 void add_text(std::string& bytes, std::string_view text) {
-  add_varint(bytes, text.size());
+  Numbers size;
+  size.varint(text.size());
+  bytes.append(size.bytes());
   bytes.append(text);
 }
 
 // Takes fields off the front; after the first that is not there everything reads as nothing.
 class Cursor {
  public:
-  explicit Cursor(std::string_view rest) : rest_(rest) {}
+  explicit Cursor(std::string_view rest) : at_(rest.data()), end_(rest.data() + rest.size()) {}
 
   bool ok() const { return ok_; }
-  std::string_view rest() const { return rest_; }
+  std::string_view rest() const { return {at_, end_}; }
 
-  std::uint64_t fixed(std::size_t size) {
-    if (!need(size)) return 0;
-    std::uint64_t value = get_fixed(rest_, 0, size);
-    rest_.remove_prefix(size);
+  template <class Int>
+  Int fixed() {
+    if (!need(sizeof(Int))) return 0;
+    const Int value = get_fixed<Int>(at_);
+    at_ += sizeof(Int);
     return value;
   }
 
   std::uint64_t varint(std::uint64_t max = std::numeric_limits<std::uint64_t>::max()) {
     std::uint64_t value = 0;
-    for (unsigned shift = 0; shift < 64; shift += 7) {
-      std::uint64_t byte = fixed(1);
-      if (!ok_) return 0;
-      bool overflows = shift == 63 && byte > 1;
+    const char* at = at_;
+    for (unsigned shift = 0; ok_ && at != end_ && shift < 64; shift += 7) {
+      const auto byte = static_cast<unsigned char>(*at++);
+      const bool overflows = shift == 63 && byte > 1;
       if (overflows) break;
-      value |= (byte & 0x7f) << shift;
+      value |= std::uint64_t{byte & 0x7fu} << shift;
       if (byte < 0x80) {
+        at_ = at;
         ok_ = value <= max;
         return ok_ ? value : 0;
       }
@@ -91,18 +113,19 @@ class Cursor {
   std::string_view text() {
     std::uint64_t size = varint();
     if (!need(size)) return {};
-    std::string_view value = rest_.substr(0, size);
-    rest_.remove_prefix(size);
+    const std::string_view value(at_, size);
+    at_ += size;
     return value;
   }
 
  private:
   bool need(std::uint64_t size) {
-    ok_ = ok_ && rest_.size() >= size;
+    ok_ = ok_ && static_cast<std::uint64_t>(end_ - at_) >= size;
     return ok_;
   }
 
-  std::string_view rest_;
+  const char* at_;
+  const char* end_;
   bool ok_ = true;
 };
 
@@ -137,22 +160,19 @@ void BatchWriter::reset() {
 
 void BatchWriter::add(const Operation& op) {
   const std::uint16_t fields = fields_of(op);
-  const std::size_t at = bytes_.size();
-  bytes_.resize(at + kEntryBytesMin);
-  bytes_[at] = static_cast<char>(op.kind);
-  put_fixed(bytes_, at + 1, fields, 2);
-  if ((fields & kMode) != 0) bytes_.push_back(static_cast<char>(op.mode));
-  if ((fields & kLease) != 0) bytes_.push_back(static_cast<char>(op.lease));
-  if ((fields & kSession) != 0) {
-    bytes_.resize(bytes_.size() + 8);
-    put_fixed(bytes_, bytes_.size() - 8, op.session.value, 8);
-  }
-  if ((fields & kSequence) != 0) add_varint(bytes_, op.sequence.value);
-  if ((fields & kAckedBelow) != 0) add_varint(bytes_, op.acked_below.value);
-  if ((fields & kTarget) != 0) add_varint(bytes_, op.target.value);
-  if ((fields & kToken) != 0) add_varint(bytes_, op.token.value);
-  if ((fields & kWaitMs) != 0) add_varint(bytes_, op.wait_ms);
-  if ((fields & kLeaseMs) != 0) add_varint(bytes_, op.lease_ms);
+  Numbers numbers;
+  numbers.fixed(static_cast<std::uint8_t>(op.kind));
+  numbers.fixed(fields);
+  if ((fields & kMode) != 0) numbers.fixed(static_cast<std::uint8_t>(op.mode));
+  if ((fields & kLease) != 0) numbers.fixed(static_cast<std::uint8_t>(op.lease));
+  if ((fields & kSession) != 0) numbers.fixed(op.session.value);
+  if ((fields & kSequence) != 0) numbers.varint(op.sequence.value);
+  if ((fields & kAckedBelow) != 0) numbers.varint(op.acked_below.value);
+  if ((fields & kTarget) != 0) numbers.varint(op.target.value);
+  if ((fields & kToken) != 0) numbers.varint(op.token.value);
+  if ((fields & kWaitMs) != 0) numbers.varint(op.wait_ms);
+  if ((fields & kLeaseMs) != 0) numbers.varint(op.lease_ms);
+  bytes_.append(numbers.bytes());
   if ((fields & kResource) != 0) add_text(bytes_, op.resource);
   if ((fields & kOwnerTag) != 0) add_text(bytes_, op.owner_tag);
   if ((fields & kClientId) != 0) add_text(bytes_, op.client_id);
@@ -160,20 +180,23 @@ void BatchWriter::add(const Operation& op) {
 }
 
 void BatchWriter::stamp(std::uint64_t unix_ms) {
-  put_fixed(bytes_, kStampAt, unix_ms, 8);
+  put_fixed(bytes_.data() + kStampAt, unix_ms);
 }
 
 std::string BatchWriter::take() {
-  put_fixed(bytes_, kCountAt, count_, 4);
+  put_fixed(bytes_.data() + kCountAt, static_cast<std::uint32_t>(count_));
   std::string batch = std::move(bytes_);
+  // The next one will be like this one; but logged batches are kept, and are to have little room to spare.
+  constexpr std::size_t kReservedMax = 4'096;
+  bytes_.reserve(std::min(batch.size(), kReservedMax));
   reset();
   return batch;
 }
 
 BatchReader::BatchReader(std::string_view bytes) {
   if (bytes.size() < kHeaderBytes || static_cast<std::uint8_t>(bytes[0]) != kVersion) return;
-  stamp_unix_ms_ = get_fixed(bytes, kStampAt, 8);
-  count_ = get_fixed(bytes, kCountAt, 4);
+  stamp_unix_ms_ = get_fixed<std::uint64_t>(bytes.data() + kStampAt);
+  count_ = get_fixed<std::uint32_t>(bytes.data() + kCountAt);
   rest_ = bytes.substr(kHeaderBytes);
   // A count that the bytes can't hold is damage too, and must not lead a caller to reserve room for it.
   ok_ = count_ <= rest_.size() / kEntryBytesMin;
@@ -188,12 +211,12 @@ bool BatchReader::next(Operation& op) {
   }
   op = Operation();
   Cursor cursor(rest_);
-  op.kind = static_cast<OperationKind>(cursor.fixed(1));
-  const auto fields = static_cast<std::uint16_t>(cursor.fixed(2));
+  op.kind = static_cast<OperationKind>(cursor.fixed<std::uint8_t>());
+  const auto fields = cursor.fixed<std::uint16_t>();
   constexpr std::uint64_t kU32Max = std::numeric_limits<std::uint32_t>::max();
-  if ((fields & kMode) != 0) op.mode = static_cast<LockMode>(cursor.fixed(1));
-  if ((fields & kLease) != 0) op.lease = static_cast<LeaseKind>(cursor.fixed(1));
-  if ((fields & kSession) != 0) op.session = SessionId(cursor.fixed(8));
+  if ((fields & kMode) != 0) op.mode = static_cast<LockMode>(cursor.fixed<std::uint8_t>());
+  if ((fields & kLease) != 0) op.lease = static_cast<LeaseKind>(cursor.fixed<std::uint8_t>());
+  if ((fields & kSession) != 0) op.session = SessionId(cursor.fixed<std::uint64_t>());
   if ((fields & kSequence) != 0) op.sequence = Sequence(cursor.varint());
   if ((fields & kAckedBelow) != 0) op.acked_below = Sequence(cursor.varint());
   if ((fields & kTarget) != 0) op.target = Sequence(cursor.varint());
