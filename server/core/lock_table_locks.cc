@@ -14,7 +14,8 @@ void LockTable::Impl::acquire(Context& context, const NameKey& key) {
   if (op.owner_tag.empty() && op.client_id.empty()) {
     state.ref_owner(owner);
   } else {
-    owner = state.intern_owner(op.client_id.empty() ? state.client_of(client) : op.client_id, op.owner_tag);
+    owner = op.client_id.empty() ? state.intern_owner(client, op.owner_tag)
+                                 : state.intern_owner(op.client_id, op.owner_tag);
   }
   std::uint32_t lock = state.find_lock(key);
   const std::uint32_t own = lock == kNil ? kNil : state.find_hold(lock, owner);
@@ -211,7 +212,8 @@ std::uint32_t LockTable::Impl::find_named_hold(std::uint32_t session, const Oper
   std::uint32_t client = state.session(session).client;
   std::uint32_t owner = client;
   if (!op.owner_tag.empty() || !op.client_id.empty())
-    owner = state.find_owner(op.client_id.empty() ? state.client_of(client) : op.client_id, op.owner_tag);
+    owner = op.client_id.empty() ? state.find_owner(client, op.owner_tag)
+                                 : state.find_owner(op.client_id, op.owner_tag);
   std::uint32_t lock = state.find_lock(key);
   std::uint32_t hold = lock == kNil || owner == kNil ? kNil : state.find_hold(lock, owner);
   if (hold != kNil && (!op.token || state.goes_by(hold, op.token))) {

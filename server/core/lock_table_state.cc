@@ -18,7 +18,14 @@ NameKey::NameKey(std::string_view resource)
     : name(resource), hash(XXH3_64bits(resource.data(), resource.size())) {}
 
 LockState::OwnerKey::OwnerKey(std::string_view client_id, std::string_view owner_tag)
-    : client(client_id), tag(owner_tag), hash(hash_bytes(owner_tag, hash_bytes(client_id, 0))) {}
+    : OwnerKey(client_id, hash_bytes(client_id, 0), owner_tag) {}
+
+LockState::OwnerKey::OwnerKey(std::string_view client_id, std::uint64_t client_hash_,
+                              std::string_view owner_tag)
+    : client(client_id),
+      tag(owner_tag),
+      client_hash(client_hash_),
+      hash(hash_bytes(owner_tag, client_hash_)) {}
 
 std::size_t LockState::ByName::operator()(std::uint32_t lock) const {
   return (*this)(NameKey((*locks)[lock].name.view()));
@@ -28,9 +35,7 @@ bool LockState::ByName::operator()(const NameKey& key, std::uint32_t lock) const
 }
 
 std::size_t LockState::ByOwnerName::operator()(std::uint32_t owner) const {
-  const Owner& node = (*owners)[owner];
-  std::string_view bytes = node.bytes.view();
-  return OwnerKey(bytes.substr(0, node.client_bytes), bytes.substr(node.client_bytes)).hash;
+  return (*owners)[owner].hash;
 }
 bool LockState::ByOwnerName::operator()(const OwnerKey& key, std::uint32_t owner) const {
   const Owner& node = (*owners)[owner];
@@ -71,23 +76,41 @@ LockState::~LockState() = default;
 
 // --- owners --------------------------------------------------------------------------------------
 
-std::uint32_t LockState::find_owner(std::string_view client, std::string_view tag) const {
-  auto it = owner_index_.find(OwnerKey(client, tag));
+std::uint32_t LockState::find_owner(const OwnerKey& key) const {
+  auto it = owner_index_.find(key);
   return it == owner_index_.end() ? kNil : *it;
 }
 
-std::uint32_t LockState::intern_owner(std::string_view client, std::string_view tag) {
-  std::uint32_t owner = find_owner(client, tag);
+std::uint32_t LockState::find_owner(std::string_view client, std::string_view tag) const {
+  return find_owner(OwnerKey(client, tag));
+}
+
+std::uint32_t LockState::find_owner(std::uint32_t client, std::string_view tag) const {
+  return find_owner(OwnerKey(client_of(client), owners_[client].client_hash, tag));
+}
+
+std::uint32_t LockState::intern_owner(const OwnerKey& key) {
+  std::uint32_t owner = find_owner(key);
   if (owner == kNil) {
     owner = owners_.allocate();
     changing_owner(owner);
     Owner& node = owners_[owner];
-    node.bytes = ShortBytes(client, tag);
-    node.client_bytes = static_cast<std::uint8_t>(client.size());
+    node.bytes = ShortBytes(key.client, key.tag);
+    node.hash = key.hash;
+    node.client_hash = key.client_hash;
+    node.client_bytes = static_cast<std::uint8_t>(key.client.size());
     owner_index_.insert(owner);
   }
   ref_owner(owner);
   return owner;
+}
+
+std::uint32_t LockState::intern_owner(std::string_view client, std::string_view tag) {
+  return intern_owner(OwnerKey(client, tag));
+}
+
+std::uint32_t LockState::intern_owner(std::uint32_t client, std::string_view tag) {
+  return intern_owner(OwnerKey(client_of(client), owners_[client].client_hash, tag));
 }
 
 void LockState::unref_owner(std::uint32_t owner) {
@@ -137,8 +160,9 @@ std::uint32_t LockState::add_lock(const NameKey& key) {
 
 void LockState::remove_lock(std::uint32_t index) {
   changing(index);
-  IndexSet<ByName>& names = names_for(NameKey(locks_[index].name.view()).hash);
-  names.erase(index);
+  const NameKey key(locks_[index].name.view());
+  IndexSet<ByName>& names = names_for(key.hash);
+  names.erase(names.find(key));
   trim(names);
   locks_.free(index);
 }
@@ -178,12 +202,12 @@ std::uint32_t LockState::find_waited_hold(std::uint32_t session, Sequence sequen
 }
 
 std::size_t LockState::holds_of_client(std::uint32_t owner) const {
-  auto it = holds_of_clients_.find(hash_bytes(client_of(owner), 0));
+  auto it = holds_of_clients_.find(owners_[owner].client_hash);
   return it == holds_of_clients_.end() ? 0 : it->second;
 }
 
 void LockState::count_hold(std::uint32_t owner, bool added) {
-  const std::uint64_t client = hash_bytes(client_of(owner), 0);
+  const std::uint64_t client = owners_[owner].client_hash;
   if (added) {
     ++holds_of_clients_[client];
     return;

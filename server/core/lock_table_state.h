@@ -36,6 +36,8 @@ void trim(Index& index) {
 // (client id, owner tag). Kept while anything refers to it.
 struct Owner {
   ShortBytes bytes;  // client id, then tag
+  std::uint64_t hash = 0;
+  std::uint64_t client_hash = 0;  // of the client id alone
   std::uint32_t references = 0;
   std::uint32_t live_session = kNil;  // of the owner without tag: the client's session
   std::uint8_t client_bytes = 0;
@@ -151,9 +153,12 @@ class LockState {
   LockState& operator=(const LockState&) = delete;
 
   // --- owners ------------------------------------------------------------------------------------
+  // By client id, or by another owner (or itself) with that client id, which is faster.
   std::uint32_t find_owner(std::string_view client, std::string_view tag) const;
+  std::uint32_t find_owner(std::uint32_t client, std::string_view tag) const;
   // With one more reference, which the caller owns.
   std::uint32_t intern_owner(std::string_view client, std::string_view tag);
+  std::uint32_t intern_owner(std::uint32_t client, std::string_view tag);
   void ref_owner(std::uint32_t owner) { ++owners_[owner].references; }
   void unref_owner(std::uint32_t owner);
   std::string_view client_of(std::uint32_t owner) const;
@@ -298,8 +303,10 @@ class LockState {
 
   struct OwnerKey {
     OwnerKey(std::string_view client_id, std::string_view owner_tag);
+    OwnerKey(std::string_view client_id, std::uint64_t client_hash_, std::string_view owner_tag);
     std::string_view client;
     std::string_view tag;
+    std::uint64_t client_hash;
     std::uint64_t hash;
   };
   struct LockAndOwner {
@@ -413,6 +420,9 @@ class LockState {
   static std::uint64_t key_of(const ExpiredToken& expired) {
     return expired.token.value ^ (std::uint64_t{expired.place} * 0x9e3779b97f4a7c15ULL);
   }
+
+  std::uint32_t find_owner(const OwnerKey& key) const;
+  std::uint32_t intern_owner(const OwnerKey& key);
 
   Slab<Owner> owners_;
   Slab<Session> sessions_;
