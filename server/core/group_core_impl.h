@@ -55,6 +55,7 @@ struct GroupCore::Impl {
   void submit(ChannelId channel, RequestId request, std::span<const Operation> operations,
               const Instant& now);
   void take(std::uint32_t slot, const Operation& op, const Instant& now);
+  void collect(const Operation& op, const Waiter& waiter);
   std::optional<Answer> refuse_at_door(const Operation& op) const;
   std::optional<Answer> put_off(const Operation& op, TimeMs now);
   void renew_deadline(const Operation& op, const Instant& now);

@@ -42,10 +42,10 @@ void PendingSubmits::abandon(ChannelId channel) {
   }
 }
 
-void Collector::add(const Operation& op, const Waiter& waiter) {
+void Collector::add(const Operation& op, const Waiter& waiter, bool may_overtake) {
   // The primary's own entries all go one way: some are only right behind others of them.
   const bool is_own = op.kind >= kFirstInternalOperation;
-  Lane& lane = is_own || (is_behind() && !begins_something(op.kind)) ? urgent_ : lane_;
+  Lane& lane = is_own || (is_behind() && may_overtake) ? urgent_ : lane_;
   const bool full = lane.writer.count() >= operations_max_ ||
                     (lane.writer.count() > 0 && lane.writer.size_bytes() >= bytes_max_);
   if (full) {

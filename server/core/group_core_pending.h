@@ -70,7 +70,8 @@ class Collector {
     std::vector<Waiter> waiters;
   };
 
-  void add(const Operation& op, const Waiter& waiter);
+  // `may_overtake`: may go into the log before what was added earlier.
+  void add(const Operation& op, const Waiter& waiter, bool may_overtake = false);
   bool empty() const { return lane_.empty() && urgent_.empty(); }
   // More is collected than the next batch takes.
   bool is_behind() const { return !lane_.full.empty(); }

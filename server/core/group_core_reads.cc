@@ -52,7 +52,7 @@ void GroupCore::Impl::answer_renewal(const Reads::Renewal& renewal) {
   const Operation op = renewal.operation.view();
   const Waiter waiter{renewal.slot, op.session, op.sequence};
   if (table_->renewal_needs_log(op)) {  // what was logged before it has changed the hold
-    collector_.add(op, waiter);
+    collect(op, waiter);
     return;
   }
   Answer result = table_->check_renewal(op);

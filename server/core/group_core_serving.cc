@@ -139,8 +139,15 @@ void GroupCore::Impl::take(std::uint32_t slot, const Operation& op, const Instan
     renew_deadline(op, now);
     reads_at_end().renewals.push_back({slot, OwnedOperation(op)});
   } else {
-    collector_.add(op, waiter);
+    collect(op, waiter);
   }
+}
+
+// What belongs to a session that is not in the table stays behind its opening, which may be collected, too.
+void GroupCore::Impl::collect(const Operation& op, const Waiter& waiter) {
+  const bool may_overtake =
+      collector_.is_behind() && !begins_something(op.kind) && table_->live_session(op.session);
+  collector_.add(op, waiter, may_overtake);
 }
 
 // What must not get into the log, whoever sent it. The rest of the rules are the table's.

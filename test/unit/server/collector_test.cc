@@ -14,7 +14,9 @@ Operation of(OperationKind kind, std::uint64_t target = 0) {
 }
 
 struct CollectorTest : testing::Test {
-  void add(OperationKind kind, std::uint64_t target = 0) { collector.add(of(kind, target), Waiter()); }
+  void add(OperationKind kind, std::uint64_t target = 0) {
+    collector.add(of(kind, target), Waiter(), !begins_something(kind));
+  }
   // All that is there, batch by batch: the kinds, and the targets of the primary's own.
   std::vector<OperationKind> take_all() {
     std::vector<OperationKind> kinds;

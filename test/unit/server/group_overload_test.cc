@@ -114,6 +114,24 @@ TEST_F(GroupOverloadTest, AHeartbeatDoesNotWaitForTheBacklog) {
   EXPECT_LT(cluster_->finish_order(beat), cluster_->finish_order(many));
 }
 
+TEST_F(GroupOverloadTest, NothingOvertakesTheOpeningOfItsSession) {
+  GroupOptions options;
+  options.batch_operations_max = 4;
+  begin(options);
+  constexpr std::uint64_t kCy = 3u << 16;
+  submit(acquires(40));
+  Operation cancel;
+  cancel.kind = OperationKind::cancel;
+  cancel.session = SessionId(kCy);
+  cancel.sequence = Sequence(2);
+  cancel.target = Sequence(1);
+  cancel.resource = "mine";
+  RequestId begun = submit({open_session(kCy, "cy"), acquire(kCy, 1, "mine"), cancel, heartbeat(kCy)});
+  cluster_->settle();
+  for (const Answer& each : cluster_->answers(begun))
+    EXPECT_EQ(each.status, Status::ok) << each.sequence.value << ": " << each.message;
+}
+
 TEST_F(GroupOverloadTest, AnAcquireThatWouldComeTooLateIsRefused) {
   GroupOptions options;
   options.batch_operations_max = 1'000;
