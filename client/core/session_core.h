@@ -257,7 +257,7 @@ class SessionCore {
     bool sent = false;
   };
 
-  // session_core.cc: callers, time, connection
+  // session_core.cc: callers, operations; session_core_contact.cc: time, connection
   Pending& make(OperationKind kind, const Operation& view, std::uint64_t now_ms);
   void send(Pending& op, std::uint64_t now_ms, Output& out);
   void beat(std::uint64_t now_ms, Output& out);
