@@ -16,6 +16,7 @@
 #include "router/limits.h"
 #include "router/router_process.h"
 #include "schema/limits.h"
+#include "schema/option_values.h"
 #include "schema/text.h"
 #include "schema/wire/event_loop.h"
 #include "schema/wire/open_files.h"
@@ -50,61 +51,48 @@ int complain(const std::string& what) {
   return EXIT_FAILURE;
 }
 
-// Checks what was given; the text says what is wrong with it.
-std::optional<std::string> digest(const Settings& settings, router::RouterProcessOptions& options,
-                                  router::ProcessLimits& limits, coordinator::ZookeeperOptions& zookeeper,
-                                  std::chrono::milliseconds& busy_poll) {
-  const auto listen = parse_host_port(settings.listen);
-  if (!listen) return "--listen takes host:port, not \"" + printable(settings.listen) + "\"";
-  options.listen = *listen;
-  if (!settings.advertise.empty() && !parse_host_port(settings.advertise)) {
-    return "--advertise takes host:port, not \"" + printable(settings.advertise) + "\"";
-  }
-  options.advertise = settings.advertise;
-  if (!settings.id.empty() && !coordinator::valid_server_id(settings.id)) {
-    return "--id takes 1 to 64 of A-Z a-z 0-9 _ . -, not \"" + printable(settings.id) + "\"";
-  }
-  options.id = settings.id;
+struct Checked {
+  router::RouterProcessOptions process;
+  router::ProcessLimits limits;
+  coordinator::ZookeeperOptions zookeeper;
+  std::chrono::milliseconds busy_poll{};
+};
+
+// What was given, checked; the first mistake is thrown for CLI11 to tell.
+Checked digest(const Settings& settings) {
+  Checked checked;
+  checked.process.listen = host_port_option("--listen", settings.listen);
+  if (!settings.advertise.empty()) host_port_option("--advertise", settings.advertise);
+  checked.process.advertise = settings.advertise;
+  if (!settings.id.empty() && !coordinator::valid_server_id(settings.id))
+    refuse_option("--id", "1 to 64 of A-Z a-z 0-9 _ . -", settings.id);
+  checked.process.id = settings.id;
   std::string error;
-  if (!coordinator::parse_zookeeper_address(settings.zookeeper, zookeeper.address, error)) {
-    return "--zookeeper: " + error;
-  }
-  const auto timeout_ms = parse_duration_ms(settings.session_timeout);
-  if (!timeout_ms || *timeout_ms < 100 || *timeout_ms > 600'000) {
-    return "--session-timeout takes a duration of 100ms to 10m, like 4s, not \"" +
-           printable(settings.session_timeout) + "\"";
-  }
-  zookeeper.session_timeout_ms = static_cast<std::uint32_t>(*timeout_ms);
+  if (!coordinator::parse_zookeeper_address(settings.zookeeper, checked.zookeeper.address, error))
+    throw CLI::ValidationError("--zookeeper", error);
+  checked.zookeeper.session_timeout_ms =
+      duration_option_ms("--session-timeout", settings.session_timeout, 100, 600'000);
   const auto memory = parse_size_bytes(settings.memory_max);
   if (!memory || *memory < router::kMemoryMaxMin) {
-    return "--memory-max takes a size of " + format_size_bytes(router::kMemoryMaxMin) +
-           " and more, like 1GiB, not \"" + printable(settings.memory_max) + "\"";
+    refuse_option("--memory-max",
+                  "a size of " + format_size_bytes(router::kMemoryMaxMin) + " and more, like 1GiB",
+                  settings.memory_max);
   }
-  limits.memory_bytes_max = *memory;
-  limits.connections_max = settings.connections_max;
-  const auto queue_ms = parse_duration_ms(settings.queue_max);
-  if (!queue_ms || *queue_ms < 10 || *queue_ms > 60'000) {
-    return "--queue-max takes a duration of 10ms to 1m, like 500ms, not \"" + printable(settings.queue_max) +
-           "\"";
-  }
-  limits.queue_ms_max = static_cast<std::uint32_t>(*queue_ms);
-  const auto busy_poll_ms = parse_duration_ms(settings.busy_poll);
-  if (!busy_poll_ms || *busy_poll_ms > kBusyPollMsMax) {
-    return "--busy-poll takes a duration of 0ms to " + format_duration_ms(kBusyPollMsMax) +
-           ", like 1ms, not \"" + printable(settings.busy_poll) + "\"";
-  }
-  busy_poll = std::chrono::milliseconds(*busy_poll_ms);
+  checked.limits.memory_bytes_max = *memory;
+  checked.limits.connections_max = settings.connections_max;
+  checked.limits.queue_ms_max = duration_option_ms("--queue-max", settings.queue_max, 10, 60'000);
+  checked.busy_poll =
+      std::chrono::milliseconds(duration_option_ms("--busy-poll", settings.busy_poll, 0, kBusyPollMsMax));
   // An earlier life of this id may be registered until its session ends.
-  options.registration_patience_ms = zookeeper.session_timeout_ms * 2 + 5'000;
-  return std::nullopt;
+  checked.process.registration_patience_ms = checked.zookeeper.session_timeout_ms * 2 + 5'000;
+  return checked;
 }
 
-int run(const router::RouterProcessOptions& base, const coordinator::ZookeeperOptions& zookeeper,
-        std::chrono::milliseconds busy_poll) {
+int run(Checked& checked) {
   wire::EventLoop loop;
-  router::RouterProcessOptions options = base;
+  router::RouterProcessOptions& options = checked.process;
   options.new_coordinator = [&] {
-    return coordinator::make_zookeeper_coordinator(zookeeper, loop.executor());
+    return coordinator::make_zookeeper_coordinator(checked.zookeeper, loop.executor());
   };
   std::unique_ptr<router::RouterProcess> process;
   try {
@@ -130,7 +118,7 @@ int run(const router::RouterProcessOptions& base, const coordinator::ZookeeperOp
                         result = complain(why);
                         stop();
                       }});
-  loop.run(busy_poll);
+  loop.run(checked.busy_poll);
   process.reset();
   return result;
 }
@@ -169,19 +157,16 @@ int main(int argc, char** argv) {
          "Wait awake for so long before sleeping, on processors that nobody else wants: faster answers "
          "for processor time")
       ->capture_default_str();
+  Checked checked;
   try {
     app.parse(argc, argv);
+    checked = digest(settings);
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) return app.exit(e);
     return complain(std::string(e.what()) + " (--help shows the options)");
   }
 
-  router::RouterProcessOptions options;
-  router::ProcessLimits limits;
-  coordinator::ZookeeperOptions zookeeper;
-  std::chrono::milliseconds busy_poll{};
-  if (auto wrong = digest(settings, options, limits, zookeeper, busy_poll)) return complain(*wrong);
-  limits.open_files = wire::raise_open_files_limit();
-  if (auto fewer = apply(limits, options)) LOG(WARNING) << *fewer;
-  return run(options, zookeeper, busy_poll);
+  checked.limits.open_files = wire::raise_open_files_limit();
+  if (auto fewer = apply(checked.limits, checked.process)) LOG(WARNING) << *fewer;
+  return run(checked);
 }

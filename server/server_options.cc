@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "schema/limits.h"
+#include "schema/option_values.h"
 #include "schema/text.h"
 
 namespace dlm::server {
@@ -48,76 +49,56 @@ struct Arguments {
 };
 
 // What was given, checked; the first mistake is thrown for CLI11 to tell.
-[[noreturn]] void refuse(const char* option, const std::string& takes, const std::string& given) {
-  throw CLI::ValidationError(option, "takes " + takes + ", not \"" + printable(given) + "\"");
-}
-
-std::uint32_t duration_ms(const char* option, const std::string& text, std::uint32_t min_ms,
-                          std::uint32_t max_ms) {
-  const std::optional<std::uint64_t> ms = parse_duration_ms(text);
-  if (!ms || *ms < min_ms || *ms > max_ms) {
-    refuse(option, "a duration from " + format_duration_ms(min_ms) + " to " + format_duration_ms(max_ms),
-           text);
-  }
-  return static_cast<std::uint32_t>(*ms);
-}
-
 std::vector<GroupId> group_list(const char* option, const std::vector<std::string>& names) {
   std::vector<GroupId> groups;
   for (const std::string& name : names) {
     const GroupId group = parse_group(name);
-    if (!group) refuse(option, "groups like g1,g2", name);
+    if (!group) refuse_option(option, "groups like g1,g2", name);
     if (std::find(groups.begin(), groups.end(), group) != groups.end())
-      refuse(option, "each group once", name);
+      refuse_option(option, "each group once", name);
     groups.push_back(group);
   }
   return groups;
-}
-
-HostPort host_port(const char* option, const std::string& text) {
-  const std::optional<HostPort> address = parse_host_port(text);
-  if (!address) refuse(option, "host:port", text);
-  return *address;
 }
 
 ServerOptions digest(const Arguments& arguments) {
   ServerOptions options;
   ShardNodeOptions& node = options.node;
   if (!coordinator::valid_server_id(arguments.id))
-    refuse("--id", "1 to 64 of A-Z a-z 0-9 _ . -", arguments.id);
+    refuse_option("--id", "1 to 64 of A-Z a-z 0-9 _ . -", arguments.id);
   node.id = arguments.id;
   node.groups = group_list("--groups", arguments.groups);
   node.init_ring = group_list("--init-ring", arguments.init_ring);
-  node.listen = host_port("--listen", arguments.listen);
-  if (!arguments.advertise.empty()) host_port("--advertise", arguments.advertise);
+  node.listen = host_port_option("--listen", arguments.listen);
+  if (!arguments.advertise.empty()) host_port_option("--advertise", arguments.advertise);
   node.advertise = arguments.advertise;
   const bool any_address = node.listen.host == "0.0.0.0" || node.listen.host == "::";
   if (any_address && arguments.advertise.empty()) {
     throw CLI::ValidationError("--advertise", "is needed with --listen " + arguments.listen +
                                                   ": the address under which others reach this server");
   }
-  node.table.lease_ms_min = duration_ms("--lease-min", arguments.lease_min, 10, kLeaseLimitMs);
-  node.table.lease_ms_max = duration_ms("--lease-max", arguments.lease_max, 10, kLeaseLimitMs);
+  node.table.lease_ms_min = duration_option_ms("--lease-min", arguments.lease_min, 10, kLeaseLimitMs);
+  node.table.lease_ms_max = duration_option_ms("--lease-max", arguments.lease_max, 10, kLeaseLimitMs);
   if (node.table.lease_ms_min > node.table.lease_ms_max) {
     throw CLI::ValidationError("--lease-min", "is above --lease-max");
   }
   node.table.sessions_max = arguments.quotas.sessions_max;
   node.table.holds_per_client_max = arguments.quotas.holds_per_client_max;
   node.table.waits_per_client_max = arguments.quotas.waits_per_client_max;
-  node.silence_timeout_ms = duration_ms("--silence-timeout", arguments.silence_timeout, 20, 600'000);
+  node.silence_timeout_ms = duration_option_ms("--silence-timeout", arguments.silence_timeout, 20, 600'000);
   std::string error;
   if (!coordinator::parse_zookeeper_address(arguments.zookeeper, options.zookeeper.address, error)) {
     throw CLI::ValidationError("--zookeeper", error);
   }
   options.zookeeper.session_timeout_ms =
-      duration_ms("--session-timeout", arguments.session_timeout, 100, 600'000);
+      duration_option_ms("--session-timeout", arguments.session_timeout, 100, 600'000);
   if ((arguments.durability == "fsync") != !arguments.data_dir.empty()) {
     throw CLI::ValidationError("--durability",
                                "fsync and --data-dir belong together: what is made safe lies there");
   }
   node.data_dir = arguments.data_dir;
   options.busy_poll =
-      std::chrono::milliseconds(duration_ms("--busy-poll", arguments.busy_poll, 0, kBusyPollMsMax));
+      std::chrono::milliseconds(duration_option_ms("--busy-poll", arguments.busy_poll, 0, kBusyPollMsMax));
   options.log_dir = arguments.log_dir;
   return options;
 }
