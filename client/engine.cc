@@ -147,7 +147,7 @@ void Engine::turn() {
     now_ms = boottime_ms();
     core_.advance(now_ms, out_);
     deliver();
-  } while (take_commands(now_ms));
+  } while (take_commands());
   flush(now_ms);
   in_turn_ = false;
   if (closing_) close_when_done();
@@ -157,7 +157,7 @@ void Engine::turn() {
   if (wake_ms != kNever) timer_.set(wake_ms);
 }
 
-bool Engine::take_commands(std::uint64_t now_ms) {
+bool Engine::take_commands() {
   {
     std::lock_guard guard(commands_mutex_);
     taken_.swap(commands_);
@@ -167,6 +167,7 @@ bool Engine::take_commands(std::uint64_t now_ms) {
     }
     wake_posted_ = true;  // this loop comes back for what is added meanwhile
   }
+  const std::uint64_t now_ms = boottime_ms();  // callbacks may have taken long
   for (Command& command : taken_) {
     if (CallPtr* call = std::get_if<CallPtr>(&command)) {
       execute(std::move(*call), now_ms);
@@ -346,7 +347,7 @@ void Engine::begin_close() {
   closing_ = true;
   std::uint64_t now_ms = boottime_ms();
   close_at_ms_ = now_ms + kCloseMs;
-  while (take_commands(now_ms)) deliver();
+  while (take_commands()) deliver();
   core_.close(now_ms, out_);
   auto queries = std::exchange(queries_, {});
   for (auto& [id, query] : queries) {

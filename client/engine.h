@@ -123,7 +123,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
   // I/O thread:
   void start();
   void turn();  // takes what has come from everywhere until nothing is left, then sends
-  bool take_commands(std::uint64_t now_ms);
+  bool take_commands();
   void execute(CallPtr call, std::uint64_t now_ms);
   void execute(Query& query, std::uint64_t now_ms);
   void deliver();  // tells what is in out_
