@@ -165,7 +165,6 @@ bool Engine::take_commands() {
       wake_posted_ = false;
       return false;
     }
-    wake_posted_ = true;  // this loop comes back for what is added meanwhile
   }
   const std::uint64_t now_ms = boottime_ms();  // callbacks may have taken long
   for (Command& command : taken_) {

@@ -26,7 +26,7 @@ void fill(capnp::Text::Builder to, std::string_view from) {
   if (!(value).empty()) fill((builder).init##field(static_cast<unsigned>((value).size())), value)
 #define DLM_SET_DATA(builder, field, value) \
   if (!(value).empty()) (builder).set##field(as_bytes(value))
-// What is left out costs a call of the library's to be found empty, but a glance to be found missing.
+// A field that is left out is cheaper to find missing than to read as empty.
 #define DLM_GET(reader, field) ((reader).has##field() ? as_text((reader).get##field()) : std::string_view())
 
 void write_texts(const std::vector<std::string>& from, capnp::List<capnp::Text>::Builder to) {

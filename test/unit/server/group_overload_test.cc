@@ -128,6 +128,7 @@ TEST_F(GroupOverloadTest, NothingOvertakesTheOpeningOfItsSession) {
   cancel.resource = "mine";
   RequestId begun = submit({open_session(kCy, "cy"), acquire(kCy, 1, "mine"), cancel, heartbeat(kCy)});
   cluster_->settle();
+  ASSERT_EQ(cluster_->answers(begun).size(), 4U);
   for (const Answer& each : cluster_->answers(begun))
     EXPECT_EQ(each.status, Status::ok) << each.sequence.value << ": " << each.message;
 }
