@@ -44,10 +44,11 @@ function(dlm_library name)
                                             $<BUILD_INTERFACE:${PROJECT_BINARY_DIR}>)
 endfunction()
 
-# dlm_program(NAME SOURCES... LINK deps...): an executable in bin/, installed.
+# dlm_program(NAME SOURCES... LINK deps...): an executable in bin/, installed. Its allocator is not that of the C library, whose caches
+# are too small for what Cap'n Proto RPC allocates in a turn; sanitizers bring their own.
 function(dlm_program name)
   cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
-  target_link_libraries(${name} PRIVATE dlm_options ${ARG_LINK})
+  target_link_libraries(${name} PRIVATE dlm_options ${ARG_LINK} $<TARGET_NAME_IF_EXISTS:Tcmalloc::minimal>)
   install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endfunction()

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <system_error>
 
@@ -17,6 +18,7 @@
 #include "schema/limits.h"
 #include "schema/option_values.h"
 #include "schema/text.h"
+#include "schema/wire/awake_cpus.h"
 #include "schema/wire/event_loop.h"
 #include "schema/wire/open_files.h"
 
@@ -42,6 +44,7 @@ struct Settings {
   std::string memory_max = format_size_bytes(router::kMemoryMaxDefault);
   std::size_t connections_max = 0;
   std::string busy_poll = "0ms";
+  bool keep_cpus_awake = false;
   std::string queue_max = format_duration_ms(router::RouterOptions().queue_ms_max);
 };
 
@@ -156,6 +159,9 @@ int main(int argc, char** argv) {
          "Wait awake for so long before sleeping, on processors that nobody else wants: faster answers "
          "for processor time")
       ->capture_default_str();
+  app.add_flag("--keep-cpus-awake", settings.keep_cpus_awake,
+               "Let no processor of this machine sleep: faster answers for power. Needs the right to write "
+               "/dev/cpu_dma_latency, as root has it");
   Checked checked;
   try {
     app.parse(argc, argv);
@@ -167,5 +173,11 @@ int main(int argc, char** argv) {
 
   checked.limits.open_files = wire::raise_open_files_limit();
   if (auto fewer = apply(checked.limits, checked.process)) LOG(WARNING) << *fewer;
+  std::optional<wire::AwakeCpus> awake;
+  try {
+    if (settings.keep_cpus_awake) awake.emplace();
+  } catch (const std::system_error& e) {
+    return complain(std::string("--keep-cpus-awake: ") + e.what());
+  }
   return run(checked);
 }

@@ -6,10 +6,12 @@
 #include <cstdlib>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <system_error>
 
 #include "coordinator/lasting_coordinator.h"
+#include "schema/wire/awake_cpus.h"
 #include "schema/wire/event_loop.h"
 #include "server/check_command.h"
 #include "server/id_lock.h"
@@ -102,6 +104,12 @@ int main(int argc, char** argv) {
   const std::optional<server::ServerOptions> options = server::parse_arguments(argc, argv, exit_code);
   if (!options) return exit_code;
   begin_logging(options->log_dir);
+  std::optional<wire::AwakeCpus> awake;
+  try {
+    if (options->keep_cpus_awake) awake.emplace();
+  } catch (const std::system_error& error) {
+    return complain(std::string("--keep-cpus-awake: ") + error.what());
+  }
   try {
     const coordinator::ZookeeperAddress& zookeeper = options->zookeeper.address;
     const server::IdLock id_lock(zookeeper.hosts + zookeeper.root, options->node.id);

@@ -44,6 +44,7 @@ struct Arguments {
   std::string data_dir;
   std::string durability = "memory";
   std::string busy_poll = "0ms";
+  bool keep_cpus_awake = false;
   std::string log_dir;
   LockTableLimits quotas;
 };
@@ -99,6 +100,7 @@ ServerOptions digest(const Arguments& arguments) {
   node.data_dir = arguments.data_dir;
   options.busy_poll =
       std::chrono::milliseconds(duration_option_ms("--busy-poll", arguments.busy_poll, 0, kBusyPollMsMax));
+  options.keep_cpus_awake = arguments.keep_cpus_awake;
   options.log_dir = arguments.log_dir;
   return options;
 }
@@ -149,6 +151,9 @@ void add_options(CLI::App& app, Arguments& arguments) {
          "Wait awake for so long before sleeping, on processors that nobody else wants: faster answers "
          "for processor time")
       ->capture_default_str();
+  app.add_flag("--keep-cpus-awake", arguments.keep_cpus_awake,
+               "Let no processor of this machine sleep: faster answers for power. Needs the right to write "
+               "/dev/cpu_dma_latency, as root has it");
   app.add_option("--log-dir", arguments.log_dir,
                  "Directory for log files, beside what goes to standard error")
       ->check(CLI::ExistingDirectory);

@@ -14,6 +14,7 @@ struct ServerOptions {
   ShardNodeOptions node;
   coordinator::ZookeeperOptions zookeeper;
   std::chrono::milliseconds busy_poll{};
+  bool keep_cpus_awake = false;
   std::string log_dir;  // empty: standard error alone
 };
 

@@ -3,7 +3,7 @@
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
 PACKAGES_BUILD=(g++ cmake ninja-build pkg-config capnproto libcapnp-dev libboost1.81-dev libboost-json1.81-dev
-                libgoogle-glog-dev libcli11-dev libxxhash-dev libzookeeper-mt-dev)
+                libgoogle-glog-dev libgoogle-perftools-dev libcli11-dev libxxhash-dev libzookeeper-mt-dev)
 PACKAGES_ZOOKEEPER=(zookeeper default-jre-headless)
 PACKAGES_FUZZ=(clang)  # libFuzzer comes with it
 PACKAGES_TEST=(libgtest-dev libgmock-dev clang-format patch iproute2 nftables "${PACKAGES_FUZZ[@]}" "${PACKAGES_ZOOKEEPER[@]}")

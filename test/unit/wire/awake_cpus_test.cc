@@ -1,0 +1,36 @@
+#include "schema/wire/awake_cpus.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <optional>
+#include <system_error>
+
+namespace dlm::wire {
+namespace {
+
+constexpr const char* kDevice = "/dev/cpu_dma_latency";
+
+// Whoever runs the tests may have the permission or not.
+TEST(AwakeCpus, NoProcessorMaySleepOrItSaysWhichFileIsClosedToIt) {
+  std::optional<AwakeCpus> awake;
+  try {
+    awake.emplace();
+  } catch (const std::system_error& refused) {
+    EXPECT_THAT(refused.what(), testing::HasSubstr(kDevice));
+    EXPECT_NE(::access(kDevice, W_OK), 0);
+    return;
+  }
+  const int device = ::open(kDevice, O_RDONLY | O_CLOEXEC);
+  if (device < 0) GTEST_SKIP() << "may be written here, but not read";
+  std::int32_t microseconds = -1;  // what the kernel grants to all requests together
+  EXPECT_EQ(::read(device, &microseconds, sizeof(microseconds)), sizeof(microseconds));
+  EXPECT_EQ(microseconds, 0);
+  ::close(device);
+}
+
+}  // namespace
+}  // namespace dlm::wire
