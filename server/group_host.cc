@@ -223,7 +223,9 @@ void GroupHost::turn() {
   core_.turn(now(), output_);
   carry_out(output_);
   output_.clear();
-  arm_timer();
+  if (!core_.has_put_off()) return arm_timer();
+  turn_scheduled_ = true;
+  wire::Turn::of(loop_.io()).at_end<&GroupHost::turn>(wire::Turn::Phase::afterwards, shared_from_this());
 }
 
 void GroupHost::carry_out(GroupOutput& output) {

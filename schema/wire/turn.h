@@ -1,7 +1,7 @@
 // The end of a turn of an Asio loop. A turn handles what is ready: sockets that were read, timers, posted
 // tasks. What these make necessary is done once, when all of them are through: KJ's events first, then the
-// decisions of the pure cores, then the writes. So one wake-up takes in what has come from everybody and
-// sends to each what there is for it at once, however many connections there are.
+// decisions of the pure cores, then the writes, and last what nobody waits for. So one wake-up takes in what
+// has come from everybody and sends to each what there is for it at once, however many connections there are.
 #pragma once
 
 #include <array>
@@ -22,9 +22,10 @@ class Turn final : public boost::asio::execution_context::service {
   // In this order; a later phase begins when nothing is left of the earlier ones, also of what it adds
   // itself.
   enum class Phase : std::size_t {
-    pump,    // KJ's events
-    decide,  // the turn of a core
-    send,    // what has been queued on connections
+    pump,        // KJ's events
+    decide,      // the turn of a core
+    send,        // what has been queued on connections
+    afterwards,  // what none of these must wait for
   };
 
   // The turn of this io_context.
@@ -64,7 +65,7 @@ class Turn final : public boost::asio::execution_context::service {
   void post_end();
 
   boost::asio::io_context& io_;
-  std::array<std::vector<Entry>, 3> phases_;
+  std::array<std::vector<Entry>, 4> phases_;
   std::vector<Entry> spare_;  // empty; kept for its memory
   std::size_t pending_ = 0;   // in all phases
   // While something is pending: the loop is not out of work.

@@ -85,6 +85,7 @@ void GroupCore::Impl::turn(const Instant& now) {
   expiries_left_ = options_.expiries_per_turn_max;
   if (now.ms >= replica_.next_tick()) replica_.tick(now.ms, wanted_);
   end_recovery_if_due(now.ms);
+  puts_off_ = !puts_off_ && may_put_off();
   do {
     carry_out(now);
   } while (advance(now));
@@ -92,6 +93,12 @@ void GroupCore::Impl::turn(const Instant& now) {
   send_chunks(now.ms);
   hand_over_messages(now.ms);
   write_own_snapshot();
+}
+
+// A backup acknowledges first and applies in its next turn, which its host has as soon as the acknowledgement
+// is on its way: the primary waits for that alone, and is busy meanwhile. Never twice in a row.
+bool GroupCore::Impl::may_put_off() const {
+  return replica_.role() == Role::backup && !wanted_.replies.empty() && !wanted_.apply.empty();
 }
 
 // Puts something more into the replica, as long as there is something that may go in now.
@@ -133,7 +140,9 @@ bool GroupCore::Impl::begin_epoch(const Instant& now) {
 // ends first: what it held up is committed as it ends, and who waits is to be told of it.
 void GroupCore::Impl::carry_out(const Instant& now) {
   if (!serving_ && replica_.serving() && !wanted_.role_changed) follow_role(now);
-  std::vector<Batch> batches = std::exchange(wanted_.apply, {});
+  puts_off_ = puts_off_ && replica_.role() == Role::backup;
+  std::vector<Batch> batches;
+  if (!puts_off_) batches = std::exchange(wanted_.apply, {});
   for (Batch& batch : batches) {
     apply(batch, now);
     out_.applied.push_back(std::move(batch));
@@ -157,7 +166,9 @@ void GroupCore::Impl::hand_over_messages(TimeMs now) {
   for (Append& append : wanted_.appends) out_.appends.push_back(std::move(append));
   if (wanted_.propose) out_.propose = std::move(wanted_.propose);
   out_.touch_coordinator = out_.touch_coordinator || wanted_.touch_coordinator;
+  std::vector<Batch> put_off = std::exchange(wanted_.apply, {});
   wanted_.clear();
+  wanted_.apply = std::move(put_off);
 }
 
 void GroupCore::Impl::follow_role(const Instant& now) {
@@ -178,6 +189,7 @@ void GroupCore::Impl::follow_role(const Instant& now) {
 }
 
 TimeMs GroupCore::Impl::next_turn() const {
+  if (puts_off_) return 0;
   TimeMs next = replica_.next_tick();
   // With a batch out, its commit brings the next turn.
   const bool may_expire =
@@ -330,6 +342,13 @@ const Replica& GroupCore::replica() const {
 }
 const LockTable& GroupCore::table() const {
   return *impl_->table_;
+}
+LogIndex GroupCore::applied_index() const {
+  const std::vector<Batch>& left = impl_->wanted_.apply;
+  return left.empty() ? impl_->replica_.applied_index() : LogIndex(left.front().index.value - 1);
+}
+bool GroupCore::has_put_off() const {
+  return impl_->puts_off_;
 }
 std::size_t GroupCore::pending_operations() const {
   return impl_->submits_.operations();

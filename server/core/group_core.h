@@ -203,12 +203,15 @@ class GroupCore {
   // Everything to do now. Call it once after each run of inputs, and at next_turn().
   void turn(const Instant& now, GroupOutput& output);
   TimeMs next_turn() const;  // UINT64_MAX: only after an input
+  // The next turn is due, but what this one gave out should be on its way first.
+  bool has_put_off() const;
 
   // --- what it is ----------------------------------------------------------------------------------------
   GroupId group() const;
   bool serving() const;
   const Replica& replica() const;
   const LockTable& table() const;
+  LogIndex applied_index() const;  // by the table
   std::size_t pending_operations() const;
   std::string describe() const;  // one line for logs
 

@@ -32,6 +32,7 @@ struct GroupCore::Impl {
 
   // --- group_core.cc
   void turn(const Instant& now);
+  bool may_put_off() const;
   bool advance(const Instant& now);
   bool begin_epoch(const Instant& now);
   void carry_out(const Instant& now);
@@ -214,6 +215,7 @@ struct GroupCore::Impl {
 
   // What the replica wants done, and what the shell is to be told, since the last turn.
   ReplicaOutput wanted_;
+  bool puts_off_ = false;                  // this turn, or the last one: wanted_.apply is for the next
   std::vector<RequestId> reply_requests_;  // of wanted_.replies
   GroupOutput out_;
 

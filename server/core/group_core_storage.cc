@@ -65,7 +65,7 @@ void GroupCore::Impl::begin_own_snapshot() {
 void GroupCore::Impl::write_own_snapshot() {
   if (!options_.replica.durable) return;
   const std::uint64_t due_bytes = std::max<std::uint64_t>(options_.snapshot_log_bytes, own_snapshot_bytes_);
-  if (!own_snapshot_ && logged_bytes_ >= due_bytes) begin_own_snapshot();
+  if (!own_snapshot_ && !puts_off_ && logged_bytes_ >= due_bytes) begin_own_snapshot();
   if (!own_snapshot_ || !own_snapshot_->writer || own_snapshot_->chunk_out) return;
   OwnSnapshot& own = *own_snapshot_;
   SnapshotChunk& chunk = out_.snapshot_chunk.emplace();

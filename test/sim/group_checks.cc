@@ -82,7 +82,7 @@ void GroupChecks::on_turn(const MemberName& by, const GroupCore& core, const Gro
       violated(by, "serves in epoch " + std::to_string(epoch.value) + ", which is that of " +
                        to_string(primary->second.first) + (primary->second.first == by ? " before" : ""));
   }
-  const std::uint64_t index = core.replica().applied_index().value;
+  const std::uint64_t index = core.applied_index().value;
   logged_[by] = core.replica().last_index().value;
   std::uint64_t& applied = applied_[by];
   const bool jumped = index != applied && output.applied.empty();  // a snapshot was installed
@@ -254,7 +254,7 @@ void GroupChecks::check_answer(const MemberName& by, const Answer& answer) const
 }
 
 void GroupChecks::check_fingerprint(const MemberName& by, const GroupCore& core) {
-  const std::uint64_t index = core.replica().applied_index().value;
+  const std::uint64_t index = core.applied_index().value;
   Lineage* lineage = lineage_of(index);
   if (lineage == nullptr) return;
   const std::uint64_t fingerprint = core.table().fingerprint();

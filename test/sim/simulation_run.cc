@@ -32,7 +32,7 @@ std::string Simulation::what_is_missing() const {
     const LogIndex last = primary->core(group)->replica().last_index();
     for (const ServerProcess* server : servers_) {
       const server::GroupCore* core = server->core(group);  // null: it is in the set and begins another life
-      if (core != nullptr && core->replica().applied_index() == last) continue;
+      if (core != nullptr && core->applied_index() == last) continue;
       missing += "\n  " + server->name() + " has not applied all of " + to_string(group);
     }
   }

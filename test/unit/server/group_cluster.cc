@@ -116,7 +116,9 @@ void GroupCluster::pass_ms(TimeMs ms) {
 
 void GroupCluster::turn(const std::string& server) {
   GroupOutput output;
-  nodes_.at(server).core->turn(now(), output);
+  GroupCore& core = *nodes_.at(server).core;
+  core.turn(now(), output);
+  if (core.has_put_off()) changed_ = true;
   carry_out(server, output);
 }
 
@@ -251,7 +253,7 @@ bool GroupCluster::agree() const {
   for (const MemberName& member : record_.config.in_sync) {
     const Node& node = nodes_.at(member.server);
     if (!node.core || node.name != member) continue;
-    states.emplace(node.core->replica().applied_index(), node.core->table().fingerprint());
+    states.emplace(node.core->applied_index(), node.core->table().fingerprint());
   }
   return states.size() == 1;
 }

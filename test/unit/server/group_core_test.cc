@@ -2,6 +2,7 @@
 
 #include "group_core_rig.h"
 #include "schema/limits.h"
+#include "server/core/entry_codec.h"
 
 namespace dlm::server {
 namespace {
@@ -392,6 +393,62 @@ TEST_F(GroupCoreTest, WhatAPausedPrimaryCommitsAsItComesBackIsTold) {
   cluster_->settle();
   ASSERT_EQ(primary(), left);
   EXPECT_EQ(cluster_->take_later(2).size(), 1U) << "the release has given bob the lock";
+}
+
+// --- a backup -------------------------------------------------------------------------------------------
+
+// What the primary of `cluster` could send next to its only backup: one batch after all that it has.
+Append next_append(GroupCluster& cluster, const GroupCore& backup, std::uint64_t round) {
+  Append message;
+  message.to = cluster.config().in_sync.back();
+  message.epoch = backup.replica().epoch();
+  message.round = round;
+  message.prev_index = backup.replica().last_index();
+  message.prev_epoch = message.epoch;
+  message.committed = message.prev_index.next();
+  BatchWriter batch;
+  batch.add(open_session(round << 16, "client"));
+  message.batches.push_back(
+      {message.committed, message.epoch, std::make_shared<const std::string>(batch.take())});
+  return message;
+}
+
+TEST_F(GroupCoreTest, ABackupAcknowledgesBeforeItAppliesAndThenDoesSo) {
+  begin(2);
+  const MemberName leader = cluster_->config().primary;
+  GroupCore& core = cluster_->core(backup());
+  ASSERT_EQ(cluster_->config().in_sync.back().server, backup());
+  const Instant now{cluster_->now_ms(), GroupCluster::kUnixMs};
+  const LogIndex before = core.applied_index();
+  const Append message = next_append(*cluster_, core, 1'000);
+  GroupOutput output;
+  core.on_append(RequestId(1'000), leader, message, now);
+  core.turn(now, output);
+  ASSERT_EQ(output.replies.size(), 1U);
+  EXPECT_TRUE(output.replies.front().reply.accepted);
+  EXPECT_TRUE(output.applied.empty());
+  EXPECT_EQ(core.applied_index(), before);
+  EXPECT_TRUE(core.has_put_off());
+  EXPECT_LE(core.next_turn(), now.ms);
+
+  core.turn(now, output);
+  EXPECT_FALSE(output.applied.empty());
+  EXPECT_EQ(core.applied_index(), message.committed);
+  EXPECT_FALSE(core.has_put_off());
+}
+
+TEST_F(GroupCoreTest, ABackupThatIsKeptBusyAppliesAllTheSame) {
+  begin(2);
+  const MemberName leader = cluster_->config().primary;
+  GroupCore& core = cluster_->core(backup());
+  const Instant now{cluster_->now_ms(), GroupCluster::kUnixMs};
+  GroupOutput output;
+  for (std::uint64_t round : {1'000, 1'001, 1'002, 1'003}) {
+    core.on_append(RequestId(round), leader, next_append(*cluster_, core, round), now);
+    core.turn(now, output);
+    EXPECT_EQ(output.replies.size(), 1U);
+  }
+  EXPECT_EQ(core.applied_index(), core.replica().last_index());
 }
 
 }  // namespace

@@ -38,6 +38,7 @@ struct TurnTest : testing::Test {
 TEST_F(TurnTest, TheEndComesAfterAllThatIsReadyPhaseByPhase) {
   post([&] {
     log.push_back("read 1");
+    at_end(Phase::afterwards, worker("afterwards"));
     at_end(Phase::send, worker("send"));
     at_end(Phase::decide, worker("decide"));
   });
@@ -46,7 +47,7 @@ TEST_F(TurnTest, TheEndComesAfterAllThatIsReadyPhaseByPhase) {
     at_end(Phase::pump, worker("pump"));
   });
   Turn::run(io);
-  EXPECT_EQ(log, (std::vector<std::string>{"read 1", "read 2", "pump", "decide", "send"}));
+  EXPECT_EQ(log, (std::vector<std::string>{"read 1", "read 2", "pump", "decide", "send", "afterwards"}));
 }
 
 TEST_F(TurnTest, AnEarlierPhaseThatALaterOneAddsToComesBeforeSending) {
