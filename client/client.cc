@@ -171,6 +171,10 @@ Client& Client::operator=(Client&& other) noexcept {
   return *this;
 }
 
+void Client::start_close() {
+  engine_->start_close();
+}
+
 const std::string& Client::client_id() const noexcept {
   return engine_->client_id();
 }

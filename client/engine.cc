@@ -75,15 +75,19 @@ void Engine::start() {
   turn();
 }
 
-void Engine::close() {
-  std::future<void> closed = closed_.get_future();
+void Engine::start_close() {
+  if (close_begun_.exchange(true)) return;
   boost::asio::post(loop_->io(), [self = shared_from_this()]() mutable {
     // The reference goes first: on return of close() the last one is the caller's.
     Engine& engine = *self;
     self.reset();
     engine.begin_close();
   });
-  if (!on_io_thread()) closed.wait();
+}
+
+void Engine::close() {
+  start_close();
+  if (!on_io_thread()) is_closed_.wait();
 }
 
 // --- from other threads

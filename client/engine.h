@@ -2,6 +2,7 @@
 // other threads reach them.
 #pragma once
 
+#include <atomic>
 #include <boost/unordered/unordered_flat_map.hpp>
 #include <chrono>
 #include <condition_variable>
@@ -74,8 +75,10 @@ class Engine : public std::enable_shared_from_this<Engine> {
   ~Engine();
 
   // Gives everything back, tells every caller, says good-bye: about a second at most. On return nothing of it
-  // is left on the I/O thread, unless it is called there. Once.
+  // is left on the I/O thread, unless it is called there.
   void close();
+  // Begins with that.
+  void start_close();
 
   void call(CallPtr call);
   void query(Query query);
@@ -154,6 +157,8 @@ class Engine : public std::enable_shared_from_this<Engine> {
   Settings settings_;
   const std::shared_ptr<IoLoop> loop_;
   std::promise<void> closed_;
+  const std::future<void> is_closed_ = closed_.get_future();
+  std::atomic<bool> close_begun_ = false;
 
   std::mutex commands_mutex_;
   std::vector<Command> commands_;

@@ -209,10 +209,15 @@ int run_bench(const Globals& globals, const BenchOptions& options) {
   Clients clients = connect_all(globals, options, signals, code);
   if (clients.empty()) return code;
   StopFlag stop(signals);
-  if (options.hold.count > 0) return run_holds(globals, options, clients, stop.stopped);
-  if (options.open.per_second > 0)
-    return report_open(globals, options, run_open(clients, options.open, stop.stopped));
-  return report_pairs(globals, options, run_pairs(clients, options.load, stop.stopped));
+  if (options.hold.count > 0) {
+    code = run_holds(globals, options, clients, stop.stopped);
+  } else if (options.open.per_second > 0) {
+    code = report_open(globals, options, run_open(clients, options.open, stop.stopped));
+  } else {
+    code = report_pairs(globals, options, run_pairs(clients, options.load, stop.stopped));
+  }
+  for (const std::unique_ptr<Client>& client : clients) client->start_close();
+  return code;
 }
 
 void finish(BenchOptions& options) {

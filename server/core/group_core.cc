@@ -140,7 +140,6 @@ bool GroupCore::Impl::begin_epoch(const Instant& now) {
 // ends first: what it held up is committed as it ends, and who waits is to be told of it.
 void GroupCore::Impl::carry_out(const Instant& now) {
   if (!serving_ && replica_.serving() && !wanted_.role_changed) follow_role(now);
-  puts_off_ = puts_off_ && replica_.role() == Role::backup;
   std::vector<Batch> batches;
   if (!puts_off_) batches = std::exchange(wanted_.apply, {});
   for (Batch& batch : batches) {

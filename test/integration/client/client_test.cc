@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <future>
+#include <memory>
 #include <set>
 #include <thread>
 #include <vector>
@@ -251,6 +252,25 @@ TEST(Client, DestructionGivesEverythingBackAndSaysGoodBye) {
   EXPECT_EQ(lock.lost_cause(), LostCause::client_closed);
   EXPECT_EQ(lock.release().status(), Status::unavailable);
   EXPECT_TRUE(eventually([&] { return routers.holders("a") == 0 && routers.counters().byes == 1; }));
+}
+
+TEST(Client, ManyBeginToCloseBeforeOneIsWaitedFor) {
+  test::FakeRouters routers(1);
+  std::vector<std::unique_ptr<Client>> clients;
+  std::vector<Lock> locks;
+  for (int i = 0; i < 3; ++i) {
+    clients.push_back(std::make_unique<Client>(options_for(routers)));
+    locks.push_back(clients.back()->acquire("lock " + std::to_string(i)).value());
+  }
+  for (auto& client : clients) client->start_close();
+  for (int i = 0; i < 3; ++i)
+    EXPECT_TRUE(eventually([&] { return routers.holders("lock " + std::to_string(i)) == 0; }));
+  for (const Lock& lock : locks) EXPECT_EQ(lock.lost_cause(), LostCause::client_closed);
+  Result<Lock> late = clients.front()->acquire("a");
+  EXPECT_EQ(late.status(), Status::unavailable);
+  EXPECT_THAT(late.error().message, HasSubstr("closed"));
+  clients.front()->start_close();
+  clients.clear();
 }
 
 TEST(Client, DestructionEndsWhatIsUnderWay) {
