@@ -223,7 +223,7 @@ void ServerProcess::Life::turn(GroupId group) {
   if (host.disk) host.disk->write(output);
   if (failed) return;
   carry_out(group, host, output);
-  arm(group, host);
+  host.core.has_put_off() ? schedule_turn(group, host) : arm(group, host);
   if (self.freeze_wanted_) self.freeze_between_turns(*self.freeze_wanted_);
 }
 
