@@ -128,9 +128,11 @@ void SessionCore::end_session(GroupSession& session, const std::string& message,
       arm(op);
     }
   }
-  // What else such a term hung on may go on, and keep the holds, so these are given back.
+  // What else such a term hung on may go on, and keep the holds, so these are given back. So are all others:
+  // a group ends a session before its holds are over here only when it has lost everything, and what had
+  // moved out of it before then lives on, perhaps where this client has not heard of yet.
   for (Term term : lost)
-    lose_term(term, LostCause::session_expired, message, term != own || elsewhere, now_ms, out);
+    lose_term(term, LostCause::session_expired, message, term != own || may_have_moved, now_ms, out);
   if (connected_) beat(now_ms, out);  // tells the router the next generation
 }
 
