@@ -179,5 +179,7 @@ int main(int argc, char** argv) {
   } catch (const std::system_error& e) {
     return complain(std::string("--keep-cpus-awake: ") + e.what());
   }
+  if (const std::string caution = wire::AwakeCpus::caution(); awake && !caution.empty())
+    LOG(WARNING) << "--keep-cpus-awake: " << caution;
   return run(checked);
 }

@@ -110,6 +110,8 @@ int main(int argc, char** argv) {
   } catch (const std::system_error& error) {
     return complain(std::string("--keep-cpus-awake: ") + error.what());
   }
+  if (const std::string caution = wire::AwakeCpus::caution(); awake && !caution.empty())
+    LOG(WARNING) << "--keep-cpus-awake: " << caution;
   try {
     const coordinator::ZookeeperAddress& zookeeper = options->zookeeper.address;
     const server::IdLock id_lock(zookeeper.hosts + zookeeper.root, options->node.id);

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <fstream>
 #include <string>
 #include <system_error>
 
@@ -12,6 +13,7 @@ namespace dlm::wire {
 namespace {
 
 constexpr const char* kDevice = "/dev/cpu_dma_latency";
+constexpr const char* kIdleDriver = "/sys/devices/system/cpu/cpuidle/current_driver";
 // The longest that it may take until a processor wakes. With 0 it does not go to sleep.
 constexpr std::int32_t kLatencyMicroseconds = 0;
 
@@ -32,6 +34,14 @@ AwakeCpus::AwakeCpus() : request_(::open(kDevice, O_WRONLY | O_CLOEXEC)) {
 
 AwakeCpus::~AwakeCpus() {
   ::close(request_);
+}
+
+std::string AwakeCpus::caution() {
+  std::string driver;
+  std::ifstream(kIdleDriver) >> driver;
+  if (driver != "none") return "";
+  return std::string("the kernel of this machine has no idle driver (") + kIdleDriver +
+         " says none), so that its processors sleep whatever is asked of them";
 }
 
 }  // namespace dlm::wire

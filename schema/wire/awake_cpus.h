@@ -4,6 +4,8 @@
 // processor latency, Documentation/power/pm_qos_interface.rst of Linux.)
 #pragma once
 
+#include <string>
+
 namespace dlm::wire {
 
 class AwakeCpus {
@@ -14,6 +16,10 @@ class AwakeCpus {
   ~AwakeCpus();
   AwakeCpus(const AwakeCpus&) = delete;
   AwakeCpus& operator=(const AwakeCpus&) = delete;
+
+  // Why the request changes nothing on this machine; empty when nothing is known against it. Only an idle
+  // driver of the kernel (cpuidle) heeds it, and some virtual machines have none.
+  static std::string caution();
 
  private:
   int request_;  // lasts as long as it is open

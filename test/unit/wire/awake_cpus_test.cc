@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include <cstdint>
+#include <fstream>
 #include <optional>
+#include <string>
 #include <system_error>
 
 namespace dlm::wire {
@@ -30,6 +32,14 @@ TEST(AwakeCpus, NoProcessorMaySleepOrItSaysWhichFileIsClosedToIt) {
   EXPECT_EQ(::read(device, &microseconds, sizeof(microseconds)), sizeof(microseconds));
   EXPECT_EQ(microseconds, 0);
   ::close(device);
+}
+
+TEST(AwakeCpus, WarnsOfAKernelThatDoesNotHeedIt) {
+  std::string driver;
+  std::ifstream("/sys/devices/system/cpu/cpuidle/current_driver") >> driver;
+  EXPECT_EQ(AwakeCpus::caution().starts_with("the kernel of this machine has no idle driver"),
+            driver == "none");
+  EXPECT_EQ(AwakeCpus::caution().empty(), driver != "none");
 }
 
 }  // namespace
