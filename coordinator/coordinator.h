@@ -20,6 +20,7 @@ struct ServerMember {
   MemberName name;
   std::string address;  // host:port of its ShardServer
   std::vector<GroupId> groups;
+  bool durable = false;  // what its replicas acknowledge is on its disk
   bool operator==(const ServerMember&) const = default;
 };
 

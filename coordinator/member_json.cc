@@ -5,6 +5,12 @@
 #include "coordinator/core/json_fields.h"
 
 namespace dlm::coordinator {
+namespace {
+
+constexpr std::string_view kMemory = "memory";
+constexpr std::string_view kFsync = "fsync";
+
+}  // namespace
 
 std::string to_json(const ServerMember& member) {
   std::string json = "{\"incarnation\":" + std::to_string(member.name.incarnation) +
@@ -13,7 +19,7 @@ std::string to_json(const ServerMember& member) {
     if (json.back() != '[') json += ',';
     json += json_quoted(to_string(group));
   }
-  return json + "]}";
+  return json + "],\"durability\":" + json_quoted(member.durable ? kFsync : kMemory) + "}";
 }
 
 std::string to_json(const RouterMember& member) {
@@ -21,7 +27,7 @@ std::string to_json(const RouterMember& member) {
 }
 
 bool parse_json(std::string_view id, std::string_view json, ServerMember& out, std::string& error) {
-  JsonFields fields(json, {"incarnation", "address", "groups"}, error);
+  JsonFields fields(json, {"incarnation", "address", "groups", "durability"}, error);
   ServerMember member;
   member.name.server = id;
   if (!valid_server_id(id)) fields.fail("the name", "is not a server id");
@@ -33,6 +39,9 @@ bool parse_json(std::string_view id, std::string_view json, ServerMember& out, s
     if (!group) fields.fail("groups", "must be a list of groups such as \"g1\"");
     member.groups.push_back(group);
   }
+  const std::string durability = fields.text("durability");
+  member.durable = durability == kFsync;
+  if (!member.durable && durability != kMemory) fields.fail("durability", "must be \"memory\" or \"fsync\"");
   if (fields.ok()) out = std::move(member);
   return fields.ok();
 }

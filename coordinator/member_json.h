@@ -1,5 +1,5 @@
 // How registrations lie in the coordinator. The id is not part of the JSON: it is the node's name.
-//   server: {"incarnation":42,"address":"10.0.0.5:7800","groups":["g1","g2"]}
+//   server: {"incarnation":42,"address":"10.0.0.5:7800","groups":["g1","g2"],"durability":"fsync"}
 //   router: {"address":"10.0.0.5:7700"}
 #pragma once
 

@@ -124,7 +124,7 @@ struct GroupStatus {
   arcs @13 :UInt32;
   shareOwned @14 :Float64;
   move @15 :MoveStatus;
-  durability @16 :Text;
+  durable @16 :List(Text);
   holdsPerClientMax @17 :UInt32;
   waitsPerClientMax @18 :UInt32;
   sessionsMax @19 :UInt32;

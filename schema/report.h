@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "schema/types.h"
@@ -57,6 +58,7 @@ struct GroupReport {
   std::string primary;               // member name "s1#42"; empty: none
   std::vector<std::string> in_sync;  // member names
   std::vector<std::string> members;  // live servers of the group that registered
+  std::vector<std::string> durable;  // those of them that acknowledge what is on their disks, and only that
   std::uint64_t era = 0;
   // Told by the primary; zero when it can't be reached (then `problem` says why).
   LogIndex last_index;
@@ -64,7 +66,6 @@ struct GroupReport {
   std::uint64_t locks_held = 0;
   std::uint64_t waiters = 0;
   std::uint64_t sessions = 0;
-  std::string durability;          // "memory" or "fsync"
   std::uint64_t ring_version = 0;  // of the ring that it knows
   std::uint32_t arcs = 0;          // that it owns
   double share_owned = 0;          // of the hash space
@@ -76,6 +77,13 @@ struct GroupReport {
   std::uint64_t operations_pending = 0;
   std::uint64_t operations_refused = 0;  // as overloaded, since this primary leads
   std::string problem;
+
+  // "fsync", "memory", or "mixed" when its members differ; "?" when none lives.
+  std::string_view durability() const {
+    if (members.empty()) return "?";
+    if (durable.empty()) return "memory";
+    return durable.size() == members.size() ? "fsync" : "mixed";
+  }
 };
 
 struct RouterReport {

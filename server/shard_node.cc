@@ -261,7 +261,7 @@ void ShardNode::Impl::make_host(GroupId group) {
 }
 
 void ShardNode::Impl::register_self() {
-  const ServerMember member{service->self, address, options.groups};
+  const ServerMember member{service->self, address, options.groups, data.has_value()};
   const std::uint32_t patience_ms = coordinator->session_timeout_ms() + kRegisterGraceMs;
   coordinator->register_server(member, patience_ms, [this](bool ok, const std::string& why) {
     if (failed) return;

@@ -126,13 +126,14 @@ JsonObject to_json(const GroupReport& group) {
   out["primary"] = printable(group.primary);
   out["in_sync"] = strings(group.in_sync);
   out["members"] = strings(group.members);
+  out["durable"] = strings(group.durable);
   out["era"] = group.era;
   out["last_index"] = group.last_index.value;
   out["committed_index"] = group.committed_index.value;
   out["locks_held"] = group.locks_held;
   out["waiters"] = group.waiters;
   out["sessions"] = group.sessions;
-  out["durability"] = printable(group.durability);
+  out["durability"] = group.durability();
   out["ring_version"] = group.ring_version;
   out["arcs"] = group.arcs;
   out["share_owned"] = group.share_owned;

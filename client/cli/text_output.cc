@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <ctime>
+#include <iterator>
 
 #include "schema/limits.h"
 #include "schema/text.h"
@@ -55,7 +56,7 @@ std::vector<std::string> group_row(const ClusterReport& cluster, const GroupRepo
           told(std::to_string(group.locks_held)),
           told(std::to_string(group.waiters)),
           told(std::to_string(group.sessions)),
-          told(group.durability)};
+          std::string(group.durability())};
 }
 
 // It left the ring, and its servers were stopped.
@@ -63,6 +64,16 @@ bool is_gone(const GroupReport& group, const RingReport* ring) {
   if (ring == nullptr || !group.members.empty()) return false;
   return std::none_of(ring->groups.begin(), ring->groups.end(),
                       [&](const RingReport::Group& each) { return each.state.group == group.group; });
+}
+
+std::string mixed_durability(const GroupReport& group) {
+  std::vector<std::string> in_memory;
+  std::copy_if(group.members.begin(), group.members.end(), std::back_inserter(in_memory),
+               [&](const auto& member) {
+                 return std::find(group.durable.begin(), group.durable.end(), member) == group.durable.end();
+               });
+  return server_names(group.durable) + " on disk, " + server_names(in_memory) +
+         " in memory only: give all servers of a group the same --durability";
 }
 
 std::vector<std::string> problems_of(const ClusterReport& cluster, const RingReport* ring) {
@@ -76,6 +87,7 @@ std::vector<std::string> problems_of(const ClusterReport& cluster, const RingRep
       bool alive = std::find(group.members.begin(), group.members.end(), member) != group.members.end();
       if (!alive) problems.push_back(name + printable(member) + " is in the in-sync set, but not alive");
     }
+    if (group.durability() == "mixed") problems.push_back(name + mixed_durability(group));
     if (group.in_sync.size() == 1) {
       problems.push_back(name + "only one replica is in sync; its locks would not survive its loss");
     }

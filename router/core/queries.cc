@@ -21,6 +21,7 @@ void merge(GroupReport& group, const GroupReport& told) {
   GroupReport merged = told;
   merged.group = group.group;
   merged.members = std::move(group.members);
+  merged.durable = std::move(group.durable);
   if (told.epoch <= group.epoch) {
     merged.epoch = group.epoch;
     merged.primary = std::move(group.primary);
@@ -133,8 +134,9 @@ GroupReport RouterCore::State::report_of(GroupId id) const {
     group.era = config->second.config.era;
   }
   for (const auto& [name, member] : view.servers) {
-    if (std::find(member.groups.begin(), member.groups.end(), id) != member.groups.end())
-      group.members.push_back(to_string(member.name));
+    if (std::find(member.groups.begin(), member.groups.end(), id) == member.groups.end()) continue;
+    group.members.push_back(to_string(member.name));
+    if (member.durable) group.durable.push_back(group.members.back());
   }
   return group;
 }

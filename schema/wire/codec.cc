@@ -239,7 +239,7 @@ void write(const GroupReport& from, GroupStatus::Builder to) {
   to.setLocksHeld(from.locks_held);
   to.setWaiters(from.waiters);
   to.setSessions(from.sessions);
-  DLM_SET_TEXT(to, Durability, from.durability);
+  write_texts(from.durable, to.initDurable(static_cast<unsigned>(from.durable.size())));
   to.setHoldsPerClientMax(from.holds_per_client_max);
   to.setWaitsPerClientMax(from.waits_per_client_max);
   to.setSessionsMax(from.sessions_max);
@@ -271,7 +271,7 @@ GroupReport read(GroupStatus::Reader from) {
   to.locks_held = from.getLocksHeld();
   to.waiters = from.getWaiters();
   to.sessions = from.getSessions();
-  to.durability = as_string(from.getDurability());
+  to.durable = read_texts(from.getDurable());
   to.holds_per_client_max = from.getHoldsPerClientMax();
   to.waits_per_client_max = from.getWaitsPerClientMax();
   to.sessions_max = from.getSessionsMax();

@@ -123,7 +123,6 @@ GroupReport GroupCore::Impl::report(TimeMs now) const {
   report.locks_held = stats.locks_held;
   report.waiters = stats.waiters;
   report.sessions = stats.sessions;
-  report.durability = options_.replica.durable ? "fsync" : "memory";
   const LockTableLimits& limits = table_->limits();
   report.holds_per_client_max = limits.holds_per_client_max;
   report.waits_per_client_max = limits.waits_per_client_max;

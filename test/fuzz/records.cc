@@ -164,6 +164,7 @@ Seeds seeds() {
   server.name = {"s1", 42};
   server.address = "127.0.0.1:7800";
   server.groups = {GroupId(1), GroupId(20)};
+  server.durable = true;
   RingRecord ring;
   ring.groups = {{GroupId(1), 0.1}, {GroupId(2), 0.25}};
   RingRecord changing = ring;

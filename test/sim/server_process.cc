@@ -49,7 +49,7 @@ ServerProcess::Life::Life(ServerProcess& process) : self(process), name(process.
 // As coordinator/lasting_coordinator.cc: a server outlives its sessions.
 void ServerProcess::Life::begin_session() {
   CoordinatorClient::Options options;
-  options.self = coordinator::ServerMember{name, self.name(), self.options_.groups};
+  options.self = coordinator::ServerMember{name, self.name(), self.options_.groups, self.is_durable()};
   options.groups = self.options_.groups;
   options.session_timeout_ms = self.options_.session_timeout_ms;
   options.patience_ms = self.options_.session_timeout_ms + kRegisterGraceMs;

@@ -264,7 +264,7 @@ TEST_F(ZookeeperTest, NodesAreReadableByPeopleAndSessionsLeaveNothingBehind) {
     ASSERT_EQ(session->propose(kGroup, 0, config_of(3, "s1#42/1")), WriteResult::accepted);
     ASSERT_EQ(session->propose_ring(0, {0, {{GroupId(1), 1}}}), WriteResult::accepted);
     EXPECT_EQ(hand.get("/members/s1"),
-              R"({"incarnation":42,"address":"127.0.0.1:7801","groups":["g1","g2"]})");
+              R"({"incarnation":42,"address":"127.0.0.1:7801","groups":["g1","g2"],"durability":"memory"})");
     EXPECT_EQ(hand.get("/cluster"), "{\"id\":\"" + session->view().cluster + "\"}");
   }
   EXPECT_EQ(hand.get("/groups/g1"), R"({"epoch":3,"primary":"s1#42","inSync":["s1#42","s2#7"],"era":1,)"

@@ -57,7 +57,7 @@ TEST(Json, OfAClusterHasStableFields) {
   group.last_index = LogIndex(9);
   group.committed_index = LogIndex(8);
   group.locks_held = 5;
-  group.durability = "fsync";
+  group.durable = {"s1#42"};
   group.ring_version = 3;
   group.arcs = 7;
   group.share_owned = 0.5;
@@ -67,7 +67,7 @@ TEST(Json, OfAClusterHasStableFields) {
       json_line(to_json(cluster)),
       R"({"cluster":"c1","ring_version":3,"routers":[{"id":"r1","address":"127.0.0.1:7700"}],)"
       R"("ring":[{"group":"g1","weight":1.5E0,"share":2.5E-1}],)"
-      R"("groups":[{"group":"g1","epoch":4,"primary":"s1#42","in_sync":["s1#42","s2#7"],"members":["s1#42"],)"
+      R"("groups":[{"group":"g1","epoch":4,"primary":"s1#42","in_sync":["s1#42","s2#7"],"members":["s1#42"],"durable":["s1#42"],)"
       R"("era":1,"last_index":9,"committed_index":8,"locks_held":5,"waiters":0,"sessions":0,"durability":"fsync",)"
       R"("ring_version":3,"arcs":7,"share_owned":5E-1,"problem":"","move":{"arcs_left":0,"arcs_under_way":0,"share_left":0E0,)"
       R"("arcs_moved":0,"locks_moved":0,"waits_for":""}}]})"

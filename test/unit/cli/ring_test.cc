@@ -285,8 +285,8 @@ TEST(Json, OfARingHasStableFields) {
       json_line(to_json(ring)),
       R"({"version":8,"changing":true,"paused":false,"locks_per_s_max":5,"groups":[{"group":"g1","weight":1E0,)"
       R"("weight_before":1E0,"share":3E-1,"share_before":5E-1,"epoch":0,"primary":"s1#7","in_sync":[],)"
-      R"("members":[],"era":0,"last_index":0,"committed_index":0,"locks_held":12000,"waiters":0,"sessions":0,)"
-      R"("durability":"","ring_version":8,"arcs":0,"share_owned":5E-1,"problem":"","move":{"arcs_left":40,"arcs_under_way":0,)"
+      R"("members":[],"durable":[],"era":0,"last_index":0,"committed_index":0,"locks_held":12000,"waiters":0,"sessions":0,)"
+      R"("durability":"?","ring_version":8,"arcs":0,"share_owned":5E-1,"problem":"","move":{"arcs_left":40,"arcs_under_way":0,)"
       R"("share_left":2E-1,"arcs_moved":0,"locks_moved":0,"waits_for":""}}],"flows":[{"from":"g1","to":"g3",)"
       R"("arcs":40,"share":2E-1,"locks":4800,"waiters":3}]})"
       "\n");

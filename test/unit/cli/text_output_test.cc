@@ -8,6 +8,9 @@
 namespace dlm::cli {
 namespace {
 
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
 TEST(ShellQuoted, ReadsBackAsTheSameBytes) {
   EXPECT_EQ(shell_quoted("orders/42"), "orders/42");
   EXPECT_EQ(shell_quoted(""), "''");
@@ -110,11 +113,25 @@ TEST(ClusterText, HasNoProblemWithAGroupThatLeftTheRingAndWasStopped) {
   gone.problem = "all replicas were lost";
   cluster.groups.push_back(gone);
   RingReport ring;
-  EXPECT_THAT(cluster_text(cluster, &ring), ::testing::HasSubstr("No problems"));
-  EXPECT_THAT(cluster_text(cluster), ::testing::HasSubstr("all replicas were lost"));
+  EXPECT_THAT(cluster_text(cluster, &ring), HasSubstr("No problems"));
+  EXPECT_THAT(cluster_text(cluster), HasSubstr("all replicas were lost"));
   ring.groups.emplace_back().state.group = GroupId(2);
-  EXPECT_THAT(cluster_text(cluster, &ring), ::testing::HasSubstr("all replicas were lost"))
-      << "it is leaving";
+  EXPECT_THAT(cluster_text(cluster, &ring), HasSubstr("all replicas were lost")) << "it is leaving";
+}
+
+TEST(ClusterText, NamesMembersThatKeepLessThanTheOthers) {
+  ClusterReport cluster;
+  GroupReport& group = cluster.groups.emplace_back();
+  group.group = GroupId(1);
+  group.primary = "s2#1";
+  group.members = group.in_sync = {"s1#3", "s2#1", "s3#4"};
+  EXPECT_THAT(cluster_text(cluster), AllOf(HasSubstr(" memory\n"), HasSubstr("No problems")));
+  group.durable = {"s2#1"};
+  EXPECT_THAT(
+      cluster_text(cluster),
+      AllOf(HasSubstr(" mixed\n"), HasSubstr("g1: s2 on disk, s1 s3 in memory only: give all servers")));
+  group.durable = group.members;
+  EXPECT_THAT(cluster_text(cluster), AllOf(HasSubstr(" fsync\n"), HasSubstr("No problems")));
 }
 
 TEST(ClusterText, NamesTheProblems) {

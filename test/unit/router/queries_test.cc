@@ -164,6 +164,7 @@ TEST(ClusterStatus, IsPutTogetherFromTheViewAndThePrimaries) {
   CoreDriver d;
   d.start(2);
   d.view.routers["r1"] = {"r1", "127.0.0.1:7700"};
+  d.view.servers["s2"].durable = true;
   d.publish();
   ConnectionId c = d.client(1);
   d.core.query(c, 9, 0, Query{}, d.now);
@@ -194,8 +195,10 @@ TEST(ClusterStatus, IsPutTogetherFromTheViewAndThePrimaries) {
   EXPECT_EQ(report.groups[0].last_index, LogIndex(44));
   EXPECT_EQ(report.groups[0].locks_held, 3U);
   EXPECT_THAT(report.groups[0].members, ElementsAre("s1#1", "s2#1"));
+  EXPECT_THAT(report.groups[0].durable, ElementsAre("s2#1"));
   EXPECT_EQ(report.groups[0].problem, "");
   EXPECT_EQ(report.groups[1].primary, "s2#1");
+  EXPECT_THAT(report.groups[1].durable, ElementsAre("s2#1"));
   EXPECT_THAT(report.groups[1].problem,
               HasSubstr("g2: no primary reachable since 1.0 s (s2#1: connection lost)"));
   EXPECT_EQ(d.core.stats().queries, 0U);

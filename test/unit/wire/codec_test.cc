@@ -95,7 +95,7 @@ void expect_same(const GroupReport& a, const GroupReport& b) {
   EXPECT_EQ(a.locks_held, b.locks_held);
   EXPECT_EQ(a.waiters, b.waiters);
   EXPECT_EQ(a.sessions, b.sessions);
-  EXPECT_EQ(a.durability, b.durability);
+  EXPECT_EQ(a.durable, b.durable);
   EXPECT_EQ(a.problem, b.problem);
   EXPECT_EQ(a.ring_version, b.ring_version);
   EXPECT_EQ(a.arcs, b.arcs);
@@ -125,13 +125,13 @@ GroupReport some_group() {
           .primary = "s1#42",
           .in_sync = {"s1#42", "s2#1"},
           .members = {"s1#42", "", "s3#9"},
+          .durable = {"s3#9"},
           .era = 5,
           .last_index = LogIndex(1'000),
           .committed_index = LogIndex(999),
           .locks_held = kMax64,
           .waiters = 1,
           .sessions = 2,
-          .durability = "fsync",
           .ring_version = 7,
           .arcs = 8,
           .share_owned = 0.25,
