@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "schema/wire/backoff.h"
+#include "test/sim/alarm.h"
 
 namespace dlm::sim {
 
@@ -42,7 +43,6 @@ struct ClientProcess::Life final : Endpoint {
   void tell(const Output& told);
   void flush();
   void send(Message message) { self.network_.send(link, self, std::move(message)); }
-  void arm();
   void close_when_done();
   void end();
   std::uint64_t fresh_base() { return (random.next() | 0x10000U) & ~std::uint64_t{0xffff}; }
@@ -61,7 +61,7 @@ struct ClientProcess::Life final : Endpoint {
   bool closing = false;
   bool bye_sent = false;
   TimeUs close_at = 0;
-  LocalMs armed_for = UINT64_MAX;
+  Alarm alarm{self, [this] { turn(); }};
   Heartbeats heartbeats;
   std::map<Sequence, GroupId> queued_at;
 
@@ -219,7 +219,7 @@ void ClientProcess::Life::turn() {
   flush();
   in_turn = false;
   if (closing) close_when_done();
-  if (self.alive()) arm();
+  if (self.alive()) alarm.set(core.next_wake_ms());
 }
 
 bool ClientProcess::Life::told_everything() const {
@@ -294,16 +294,6 @@ void ClientProcess::Life::flush() {
   unsent_heartbeat.reset();
   unsent.clear();
   unsent_queries.clear();
-}
-
-void ClientProcess::Life::arm() {
-  const LocalMs wake = core.next_wake_ms();
-  if (wake >= armed_for) return;
-  armed_for = wake;
-  self.post_at_clock(wake, [this] {
-    armed_for = UINT64_MAX;
-    turn();
-  });
 }
 
 // When the last releases are answered, or time is up.

@@ -4,6 +4,7 @@
 #include <set>
 #include <utility>
 
+#include "test/sim/alarm.h"
 #include "test/sim/coordinator_client.h"
 #include "test/sim/server_link.h"
 
@@ -60,7 +61,7 @@ struct RouterNode::Life final : Endpoint {
   RouterNode& self;
   RouterCore core;
   bool turn_scheduled = false;
-  LocalMs armed_for = UINT64_MAX;
+  Alarm alarm{self, [this] { wake(); }};
   std::map<LinkId, ConnectionId> connection_of;
   std::map<ConnectionId, LinkId> link_of;
   std::map<ServerId, Server> servers;
@@ -305,12 +306,7 @@ void RouterNode::Life::arm() {
   const LocalMs next = core.next_turn();
   if (next == router::kNever) return;
   if (next <= now()) return wake();
-  if (next >= armed_for) return;
-  armed_for = next;
-  self.post_at_clock(next, [this] {
-    armed_for = UINT64_MAX;
-    wake();
-  });
+  alarm.set(next);
 }
 
 // --- the process -----------------------------------------------------------------------------------------

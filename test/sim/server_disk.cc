@@ -57,7 +57,8 @@ void ServerProcess::Life::make_hosts() {
       options.table = limits();
       std::unique_ptr<GroupDisk> disk = self.is_durable() ? open_disk(group) : nullptr;
       auto [host, is_new] =
-          hosts.try_emplace(group, options, disk ? disk->take_recovered() : server::RecoveredState());
+          hosts.try_emplace(group, options, disk ? disk->take_recovered() : server::RecoveredState(), self,
+                            [this, group] { rang(group, hosts.at(group)); });
       host->second.disk = std::move(disk);
     }
   } catch (const server::DamagedFolder& damage) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "test/sim/alarm.h"
 #include "test/sim/coordinator_client.h"
 #include "test/sim/group_disk.h"
 #include "test/sim/member_link.h"
@@ -31,12 +32,12 @@ struct ServerProcess::Life final : Endpoint {
     server::ChannelId channel;
   };
   struct Host {
-    Host(const server::GroupOptions& options, server::RecoveredState&& state)
-        : core(options, std::move(state)) {}
+    Host(const server::GroupOptions& options, server::RecoveredState&& state, Process& process, Task ring)
+        : core(options, std::move(state)), alarm(process, std::move(ring)) {}
     server::GroupCore core;
     std::unique_ptr<GroupDisk> disk;  // of a durable one
     bool turn_scheduled = false;
-    LocalMs armed_for = UINT64_MAX;
+    Alarm alarm;
     std::map<server::RequestId, Asked> asked;
     std::map<server::RequestId, TransferCalls::Name> local_moves;  // from groups that are led here, too
     std::map<server::ChannelId, Channel> channels;
@@ -80,7 +81,7 @@ struct ServerProcess::Life final : Endpoint {
   void arrived(Host& host, const server::GroupOutput::Arrived& arrival);
   void transferred(const TransferCalls::Name& name, const server::TransferReply& reply);
   void consult_coordinator(GroupId group, Host& host, server::GroupOutput& output);
-  void arm(GroupId group, Host& host);
+  void rang(GroupId group, Host& host);
 
   ServerProcess& self;
   server::MemberName name;

@@ -223,7 +223,7 @@ void ServerProcess::Life::turn(GroupId group) {
   if (host.disk) host.disk->write(output);
   if (failed) return;
   carry_out(group, host, output);
-  host.core.has_put_off() ? schedule_turn(group, host) : arm(group, host);
+  host.core.has_put_off() ? schedule_turn(group, host) : host.alarm.set(host.core.next_turn());
   if (self.freeze_wanted_) self.freeze_between_turns(*self.freeze_wanted_);
 }
 
@@ -322,19 +322,10 @@ void ServerProcess::Life::consult_coordinator(GroupId group, Host& host, GroupOu
   }
 }
 
-void ServerProcess::Life::arm(GroupId group, Host& host) {
-  const LocalMs next = host.core.next_turn();
-  if (next >= host.armed_for) return;
-  host.armed_for = next;
-  self.post_at_clock(next, [this, group, &host] {
-    if (failed) return;
-    host.armed_for = UINT64_MAX;
-    if (host.core.next_turn() <= self.clock_ms()) {
-      schedule_turn(group, host);
-    } else {
-      arm(group, host);
-    }
-  });
+void ServerProcess::Life::rang(GroupId group, Host& host) {
+  if (failed) return;
+  if (host.core.next_turn() <= self.clock_ms()) return schedule_turn(group, host);
+  host.alarm.set(host.core.next_turn());
 }
 
 // --- the process -----------------------------------------------------------------------------------------
