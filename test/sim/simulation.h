@@ -117,6 +117,7 @@ class Simulation final : public ServerObserver {
   std::string what_is_missing() const;
   void check_heartbeats() const;
   void check_drained();
+  std::string what_nobody_knows_of() const;
   void on_record(GroupId group, const coordinator::VersionedConfig& before,
                  const coordinator::VersionedConfig& now);
   // ServerObserver

@@ -1,5 +1,6 @@
 // Simulation: how a run goes on, and what is checked meanwhile and at its end.
 #include <algorithm>
+#include <set>
 
 #include "test/sim/faults.h"
 #include "test/sim/scenarios.h"
@@ -134,6 +135,29 @@ void Simulation::check_drained() {
   }
 }
 
+// In the name of clients that run and have given back all that they have. (A process that died left a session
+// of its client, which ends by itself, and detached holds.)
+std::string Simulation::what_nobody_knows_of() const {
+  std::set<std::string> running;
+  for (const ClientProcess* client : clients_)
+    if (client->running()) running.insert(client->client_id());
+  std::string known_to_nobody;
+  for (const auto& [group, checks] : checks_) {
+    if (checks->model() == nullptr) continue;
+    for (const auto& [resource, lock] : checks->model()->locks()) {
+      const std::string where = resource + " in " + to_string(group);
+      for (const LockModel::Hold& hold : lock.holders)
+        if (hold.lease != LeaseKind::detached && running.contains(hold.owner.client))
+          known_to_nobody += "\n  " + where + " is held by " + hold.owner.client + ", token " +
+                             std::to_string(hold.token.value);
+      for (const LockModel::Wait& wait : lock.queue)
+        if (running.contains(wait.owner.client))
+          known_to_nobody += "\n  " + wait.owner.client + " waits for " + where;
+    }
+  }
+  return known_to_nobody;
+}
+
 bool Simulation::is_ring_settled() const {
   return !ensemble_->view().ring.changing() && !cluster_checks_.arcs().any_outgoing();
 }
@@ -190,6 +214,8 @@ void Simulation::run_liveness() {
   if (!run_until([this] { return is_ring_settled(); }, kLivenessMax))
     world_.violated("the change of the ring is not over long after the faults have stopped");
   check_owners();
+  if (!run_until([this] { return what_nobody_knows_of().empty(); }, kLivenessMax))
+    world_.violated("something lives on of which its client knows nothing:" + what_nobody_knows_of());
   check_heartbeats();
   closing_ = true;
   for (ClientProcess* client : clients_)
