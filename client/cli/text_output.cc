@@ -83,10 +83,15 @@ std::vector<std::string> problems_of(const ClusterReport& cluster, const RingRep
     std::string name = to_string(group.group) + ": ";
     if (!group.problem.empty()) problems.push_back(name + printable(group.problem));
     if (group.primary.empty() && group.problem.empty()) problems.push_back(name + "no primary");
+    std::size_t alive = 0;  // of the in-sync set
     for (const std::string& member : group.in_sync) {
-      bool alive = std::find(group.members.begin(), group.members.end(), member) != group.members.end();
-      if (!alive) problems.push_back(name + printable(member) + " is in the in-sync set, but not alive");
+      const bool lives = std::find(group.members.begin(), group.members.end(), member) != group.members.end();
+      alive += lives ? 1 : 0;
+      if (!lives) problems.push_back(name + printable(member) + " is in the in-sync set, but not alive");
     }
+    if (alive == 0 && !group.in_sync.empty())
+      problems.push_back(name + "if none of these comes back: dlm admin recover " + to_string(group.group) +
+                         " says what there is to choose, and does nothing unless confirmed");
     if (group.durability() == "mixed") problems.push_back(name + mixed_durability(group));
     if (group.in_sync.size() == 1) {
       problems.push_back(name + "only one replica is in sync; its locks would not survive its loss");

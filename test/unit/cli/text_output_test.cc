@@ -148,8 +148,14 @@ TEST(ClusterText, NamesTheProblems) {
   std::string text = cluster_text(cluster);
   EXPECT_NE(text.find("g1: the primary does not answer"), std::string::npos) << text;
   EXPECT_NE(text.find("g1: s1#1 is in the in-sync set, but not alive"), std::string::npos) << text;
+  EXPECT_NE(text.find("g1: if none of these comes back: dlm admin recover g1 says"), std::string::npos)
+      << text;
   EXPECT_NE(text.find("g1: only one replica is in sync"), std::string::npos) << text;
   EXPECT_NE(text.find("g2: in the ring, but no server has registered for it"), std::string::npos) << text;
+  cluster.groups.front().in_sync = {"s1#1", "s2#1"};
+  cluster.groups.front().members = {"s2#1"};
+  EXPECT_THAT(cluster_text(cluster), ::testing::Not(HasSubstr("recover")))
+      << "with one of them nothing is lost";
 }
 
 }  // namespace
