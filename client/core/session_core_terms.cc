@@ -108,7 +108,8 @@ void SessionCore::end_session(GroupSession& session, const std::string& message,
     auto at = operations_.find(sequence.value);
     if (at == operations_.end()) continue;
     Pending& op = *at->second;
-    // A detached hold, and what is done with it, outlives the session.
+    // A detached hold, and what is done with it, outlives the session. But a second time in the next session
+    // a release would take another acquisition off.
     bool detached_hold =
         op.lease == LeaseKind::detached && (op.kind != OperationKind::acquire || op.stage == Stage::granted);
     if (op.group == group && !detached_hold) {
@@ -117,7 +118,8 @@ void SessionCore::end_session(GroupSession& session, const std::string& message,
       bool unheard_of = may_have_moved && (op.kind == OperationKind::acquire ||
                                            op.kind == OperationKind::release || op.subject);
       end_operation(op, message, elsewhere || unheard_of, now_ms, out);
-    } else if ((!op.group || op.group == group) && op.caller && op.first_sent_ms != 0 &&
+    } else if ((!op.group || op.group == group) &&
+               (op.caller || (detached_hold && op.kind == OperationKind::release)) && op.first_sent_ms != 0 &&
                op.stage == Stage::pending && op.kind != OperationKind::renew &&
                (op.doubted || !is_put_off(op))) {
       // It may have been for this group, and done under the session that is over: never to be sent again

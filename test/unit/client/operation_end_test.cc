@@ -295,6 +295,28 @@ TEST(OperationEnd, ReleaseIsGoneOnWithWhenTheSessionEndsAsTheHoldMayHaveMoved) {
   EXPECT_EQ(d.core.operations_under_way(), 0u);
 }
 
+TEST(OperationEnd, ReleaseOfADetachedHoldIsNotMadeAgainInTheNextSession) {
+  CoreDriver d;
+  d.connect();
+  d.held("a");
+  Request request;
+  request.kind = OperationKind::release;
+  request.lease = LeaseKind::detached;
+  request.resource = "b";
+  request.token = kToken;
+  request.background = true;
+  d.submit(request);
+  d.lose_connection();
+  d.connect();
+  EXPECT_THAT(d.sent(d.take()), testing::Contains(testing::StartsWith("release b"))) << "in the same session";
+  d.ended();
+  d.take();
+  d.lose_connection();
+  d.connect();
+  EXPECT_THAT(d.sent(d.take()), testing::Not(testing::Contains(testing::StartsWith("release b"))))
+      << "of two acquisitions it might take off both";
+}
+
 TEST(OperationEnd, GrantThatIsHeardAfterTheSessionsEndIsNeverTrusted) {
   CoreDriver d;
   d.connect();
