@@ -26,8 +26,8 @@ namespace dlm::bench {
 namespace {
 
 // Bytes of one operation, as `ss -ti` shows them with one operation in a frame, and some 32 in a batch.
-constexpr std::size_t kRequest = 144;       // client to router
-constexpr std::size_t kAnswer = 128;        // and back
+constexpr std::size_t kRequest = 175;       // client to router
+constexpr std::size_t kAnswer = 144;        // and back
 constexpr std::size_t kSubmitted = 122;     // router to primary
 constexpr std::size_t kAnswered = 95;       // and back
 constexpr std::size_t kLogged = 55;         // primary to backup
